@@ -1,0 +1,171 @@
+"""The default network, and how a user's own is taken in."""
+
+import copy
+from collections import OrderedDict
+from itertools import pairwise
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import nn
+
+ACTIVATIONS = {"silu": nn.SiLU, "relu": nn.ReLU, "gelu": nn.GELU, "elu": nn.ELU, "tanh": nn.Tanh}
+
+
+class Standardize(nn.Module):
+    """Subtract each feature's mean and divide by one number, the standard deviation of all features together.
+
+    The network then sees well-scaled input, and still the user's metric. The mean is kept as the sum of two float32 numbers,
+    so that a float64 row with a large offset loses nothing on any device.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (n_features,), float64
+        What is subtracted.
+    scale : float
+        What is divided by.
+    """
+
+    def __init__(self, mean, scale):
+        super().__init__()
+        mean = torch.as_tensor(np.asarray(mean), dtype=torch.float64)
+        self.register_buffer("mean", mean.float())
+        self.register_buffer("mean_remainder", (mean - mean.float()).float())
+        self.scale = float(scale)
+
+    @classmethod
+    def of(cls, X):
+        """Measure mean and scale.
+
+        Parameters
+        ----------
+        X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+            The rows to be fitted.
+
+        Returns
+        -------
+        standardize : Standardize
+            Its scale is 1 where all rows are equal.
+        """
+        largest = float(abs(X).max()) or 1.0  # keeps squares of extreme units within float64
+        mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
+        if sp.issparse(X):
+            squares = np.square(X.data / largest, dtype=np.float64).sum() / X.shape[0] - np.square(mean / largest).sum()
+        else:
+            squares = sum(np.square((chunk - mean) / largest).sum() for chunk in _chunks(X)) / X.shape[0]
+        scale = largest * np.sqrt(max(squares, 0) / X.shape[1])
+        return cls(mean, scale if scale > np.finfo(X.dtype).eps * largest else 1.0)
+
+    def forward(self, x):
+        """Standardize rows.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_rows, n_features), float32 or float64
+            Rows in the user's units.
+
+        Returns
+        -------
+        x : Tensor of shape (n_rows, n_features), float32
+            Rows in the network's.
+        """
+        return ((x - self.mean.to(x.dtype)).sub_(self.mean_remainder.to(x.dtype)).div_(self.scale)).float()
+
+
+def _chunks(X, n_rows=4096):
+    return (X[start : start + n_rows] for start in range(0, X.shape[0], n_rows))
+
+
+class Encoder(nn.Sequential):
+    """The default encoder: `standardize`, then a fully connected `network`.
+
+    Parameters
+    ----------
+    standardize : Standardize
+        Takes rows in the user's units.
+    n_components : int
+        Width of the output.
+    hidden_layer_sizes : sequence of int
+        Widths of the hidden layers; empty for a linear map.
+    activation : {"silu", "relu", "gelu", "elu", "tanh"}
+        What follows every hidden layer.
+    generator : torch.Generator
+        Source of the initial weights, on the CPU.
+    """
+
+    def __init__(self, standardize, n_components, hidden_layer_sizes, activation, generator):
+        widths = [len(standardize.mean), *hidden_layer_sizes, n_components]
+        layers = []
+        for n_in, n_out in pairwise(widths):
+            layers += [_linear(n_in, n_out, generator), ACTIVATIONS[activation]()]
+        super().__init__(OrderedDict(standardize=standardize, network=nn.Sequential(*layers[:-1])))
+
+
+def _linear(n_in, n_out, generator):
+    """A linear layer with torch's own initial distribution, drawn from `generator` instead of the global state."""
+    layer = nn.utils.skip_init(nn.Linear, n_in, n_out, dtype=torch.float32)
+    bound = n_in**-0.5
+    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+    nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    return layer
+
+
+def copy_of(module, X, n_components):
+    """Copy a user's module, in float32, and make sure that it maps rows of X to coordinates.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The user's module; it is not changed.
+    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+        The rows to be fitted; the first two are tried.
+    n_components : int
+        Width that the output must have.
+
+    Returns
+    -------
+    encoder : torch.nn.Module
+        The copy, on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the module does not take the rows, gives another shape than (n_rows, n_components), or has nothing to learn.
+    """
+    encoder = copy.deepcopy(module).to(device="cpu", dtype=torch.float32).eval()
+    rows = X[:2].toarray() if sp.issparse(X) else np.array(X[:2])
+    try:
+        with torch.no_grad():
+            output = encoder(torch.from_numpy(rows).float())
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"encoder does not take rows of shape {tuple(rows.shape)}: {error}") from error
+    expected = (len(rows), n_components)
+    if not isinstance(output, torch.Tensor) or tuple(output.shape) != expected:
+        got = f"shape {tuple(output.shape)}" if isinstance(output, torch.Tensor) else type(output).__name__
+        raise ValueError(
+            f"encoder must map {len(rows)} rows to a tensor of shape {expected} "
+            f"(n_components={n_components}); it gave {got}."
+        )
+    if not any(parameter.requires_grad for parameter in encoder.parameters()):
+        raise ValueError("encoder must have parameters that require a gradient; it has none.")
+    return encoder
+
+
+def parts(encoder):
+    """Split an encoder into what prepares the rows, which is not trained and so done once, and what is trained.
+
+    Parameters
+    ----------
+    encoder : torch.nn.Module
+        The default encoder or a user's.
+
+    Returns
+    -------
+    prepare : callable
+        Maps rows in the user's units to rows for `network`, float32.
+    network : torch.nn.Module
+        What is trained. ``network(prepare(x))`` equals ``encoder(x)``.
+    """
+    if isinstance(encoder, Encoder):
+        return encoder.standardize, encoder.network
+    return torch.Tensor.float, encoder

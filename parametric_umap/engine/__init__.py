@@ -1,0 +1,19 @@
+"""The training engine: it knows tensors, graphs and phases, and nothing of scikit-learn."""
+
+from .phases import MainEmbedding, SpectralInit
+from .rows import as_rows, embed
+from .sampler import EdgeSampler
+from .surroundings import device_or_cpu, resolve_device, surroundings
+from .training import train
+
+__all__ = [
+    "EdgeSampler",
+    "MainEmbedding",
+    "SpectralInit",
+    "as_rows",
+    "device_or_cpu",
+    "embed",
+    "resolve_device",
+    "surroundings",
+    "train",
+]

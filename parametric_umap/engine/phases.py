@@ -1,0 +1,77 @@
+"""The phases of training. A phase says which rows make a batch, and which loss their coordinates have.
+
+Every phase has `name`, `n_epochs`, `batches_per_epoch` and `learning_rate`, and two verbs: ``draw_epoch(generator)`` gives the
+row indices of an epoch's batches, ``loss_and_gradient(z, index)`` the loss of a batch's coordinates and its gradient.
+"""
+
+import torch
+
+from ..losses import PositionLoss
+
+
+class SpectralInit:
+    """The encoder learns given positions, by batches of rows.
+
+    Parameters
+    ----------
+    positions : Tensor of shape (n_samples, n_components), float32
+        Where the rows should be, on the device.
+    n_epochs, batch_size : int
+        Number of passes over the rows, and of rows in a batch.
+    learning_rate : float
+        Of the first step.
+    """
+
+    name = "spectral_init"
+
+    def __init__(self, positions, *, n_epochs, batch_size, learning_rate):
+        self.positions = positions
+        self.n_epochs = n_epochs
+        self.batch_size = min(batch_size, len(positions))
+        self.batches_per_epoch = -(-len(positions) // self.batch_size)
+        self.learning_rate = learning_rate
+        self.loss = PositionLoss()
+
+    def draw_epoch(self, generator):
+        """Every row once, in random order; the last batch is filled up from the first."""
+        order = torch.randperm(len(self.positions), generator=generator, device=generator.device)
+        missing = self.batches_per_epoch * self.batch_size - len(order)
+        return torch.cat([order, order[:missing]]).view(self.batches_per_epoch, self.batch_size)
+
+    def loss_and_gradient(self, z, index):
+        """Compare the coordinates of a batch with its positions."""
+        return self.loss.value_and_gradient(z, self.positions[index])
+
+
+class MainEmbedding:
+    """The encoder learns the graph, by batches of edges.
+
+    Parameters
+    ----------
+    sampler : EdgeSampler
+        Draws the edges.
+    loss : EdgeCrossEntropy
+        Of a batch of edges.
+    n_epochs, batches_per_epoch, batch_size : int
+        Number of epochs, of batches in an epoch, and of edges in a batch.
+    learning_rate : float
+        Of the first step.
+    """
+
+    name = "main_embedding"
+
+    def __init__(self, sampler, loss, *, n_epochs, batches_per_epoch, batch_size, learning_rate):
+        self.sampler = sampler
+        self.loss = loss
+        self.n_epochs = n_epochs
+        self.batches_per_epoch = batches_per_epoch
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+
+    def draw_epoch(self, generator):
+        """Both end points of every edge: in each batch the heads, then the tails."""
+        return torch.cat(self.sampler.draw((self.batches_per_epoch, self.batch_size), generator), dim=1)
+
+    def loss_and_gradient(self, z, index):
+        """Attract the end points of the edges, repel all from all."""
+        return self.loss.value_and_gradient(z)

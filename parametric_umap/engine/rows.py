@@ -1,0 +1,102 @@
+"""Rows of data as the network takes them: float32 tensors on the device, gathered by index."""
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+CHUNK_BYTES = 2**27
+
+
+def as_rows(X, prepare, device):
+    """Make the rows of X available to the engine, prepared and on the device.
+
+    Parameters
+    ----------
+    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+        The rows.
+    prepare : callable
+        Maps a tensor of rows to what the network takes, such as `Standardize`.
+    device : torch.device
+        Where the network is.
+
+    Returns
+    -------
+    rows : Tensor or SparseRows
+        ``rows[index]`` gives the prepared rows of an index tensor or a slice, dense and float32.
+    """
+    if sp.issparse(X):
+        return SparseRows(X, prepare, device)
+    rows = torch.empty(X.shape, dtype=torch.float32, device=device)
+    for chunk in _chunks(X):
+        rows[chunk] = prepare(to_tensor(X[chunk], device))
+    return rows
+
+
+class SparseRows:
+    """Rows of a CSR matrix, made dense a batch at a time.
+
+    Parameters
+    ----------
+    X : csr_matrix or csr_array of shape (n_samples, n_features)
+        The rows.
+    prepare : callable
+        Maps a tensor of dense rows to what the network takes.
+    device : torch.device
+        Where the rows are needed.
+    """
+
+    def __init__(self, X, prepare, device):
+        self.X = X
+        self.prepare = prepare
+        self.device = device
+
+    def __len__(self):
+        return self.X.shape[0]
+
+    def __getitem__(self, index):
+        if isinstance(index, torch.Tensor):
+            index = index.cpu().numpy()
+        return self.prepare(to_tensor(self.X[index], self.device))
+
+
+def embed(encoder, X, device):
+    """Map rows by a trained encoder, in batches that bound the memory.
+
+    Parameters
+    ----------
+    encoder : torch.nn.Module
+        In evaluation mode, on the device.
+    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+        The rows, in the user's units.
+    device : torch.device
+        Where the encoder is.
+
+    Returns
+    -------
+    embedding : ndarray of shape (n_samples, n_components), float32
+        Their coordinates.
+
+    Raises
+    ------
+    ValueError
+        If a coordinate is not finite: the rows lie so far from the fitted ones that the network overflows.
+    """
+    with torch.inference_mode():
+        parts = [encoder(to_tensor(X[chunk], device)).float().cpu() for chunk in _chunks(X)]
+    embedding = torch.cat(parts).numpy()
+    if not np.isfinite(embedding).all():
+        raise ValueError(
+            "X has rows for which the encoder's output is not finite: they are too far from the fitted ones."
+        )
+    return embedding
+
+
+def to_tensor(X, device):
+    """Copy rows to a dense tensor on the device; float64 stays where the device has it."""
+    X = X.toarray() if sp.issparse(X) else np.array(X, order="C")
+    return torch.from_numpy(X).to(device, dtype=torch.float32 if torch.device(device).type == "mps" else None)
+
+
+def _chunks(X):
+    n_rows = max(256, CHUNK_BYTES // (8 * X.shape[1]))
+    return [slice(start, start + n_rows) for start in range(0, X.shape[0], n_rows)]

@@ -1,0 +1,97 @@
+"""Where the engine runs: the device, and torch's global settings, which are left as they were found."""
+
+from contextlib import ExitStack, contextmanager
+
+import torch
+from joblib import effective_n_jobs
+
+ALLOWED_DEVICES = "'auto', 'cpu', 'cuda', 'cuda:<index>', 'mps' or a torch.device of these"
+
+
+def resolve_device(device):
+    """Turn the parameter `device` into a device that is there.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        "auto" takes CUDA where there is one, else the CPU.
+
+    Returns
+    -------
+    device : torch.device
+        With its index, where it is a CUDA device.
+
+    Raises
+    ------
+    ValueError
+        If `device` names no device that is allowed, or one that this machine lacks.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        resolved = torch.device(device)
+    except RuntimeError:
+        resolved = None
+    if resolved is None or resolved.type not in ("cpu", "cuda", "mps"):
+        raise ValueError(f"device={str(device)!r} is not a device for this estimator; allowed are {ALLOWED_DEVICES}.")
+    if resolved.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        index = resolved.index if resolved.index is not None else torch.cuda.current_device() if count else 0
+        if index >= count:
+            raise ValueError(f"device={str(device)!r} was asked for, but torch finds {count} CUDA device(s) here.")
+        return torch.device("cuda", index)
+    if resolved.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("device='mps' was asked for, but torch finds no MPS device here.")
+    return torch.device(resolved.type)
+
+
+def device_or_cpu(device):
+    """Take the CPU where a model's device is missing.
+
+    Parameters
+    ----------
+    device : torch.device
+        The device that a model was fitted on, perhaps on another machine.
+
+    Returns
+    -------
+    device : torch.device
+        The same, or the CPU.
+    """
+    try:
+        return resolve_device(device)
+    except ValueError:
+        return torch.device("cpu")
+
+
+@contextmanager
+def surroundings(device, n_jobs=None, seed=None):
+    """Set torch up for training, and put everything back afterwards.
+
+    Parameters
+    ----------
+    device : torch.device
+        The device whose random state is borrowed.
+    n_jobs : int or None, default=None
+        Number of threads on the CPU, in joblib's counting; None leaves it alone.
+    seed : int or None, default=None
+        Seed for torch's global random state, for modules that draw from it, such as dropout; None does not touch it.
+    """
+    n_threads = torch.get_num_threads()
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        if n_jobs is not None:
+            stack.callback(torch.set_num_threads, n_threads)
+            torch.set_num_threads(effective_n_jobs(n_jobs))
+        if seed is not None:
+            accelerators = [device] if device.type != "cpu" else []
+            stack.enter_context(
+                torch.random.fork_rng(accelerators, device_type=device.type if accelerators else "cuda")
+            )
+            torch.default_generator.manual_seed(seed)
+            if device.type == "cuda":
+                torch.cuda.default_generators[device.index].manual_seed(seed)
+            elif device.type == "mps":
+                torch.mps.manual_seed(seed)
+        yield

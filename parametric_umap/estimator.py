@@ -1,0 +1,370 @@
+"""The estimator: parameters, validation, the flow of `fit`, and what is kept of it."""
+
+from contextlib import contextmanager
+from copy import deepcopy
+from numbers import Integral, Real
+from warnings import warn
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .encoder import ACTIVATIONS, Encoder, Standardize, copy_of, parts
+from .engine import (
+    EdgeSampler,
+    MainEmbedding,
+    SpectralInit,
+    as_rows,
+    device_or_cpu,
+    embed,
+    resolve_device,
+    surroundings,
+    train,
+)
+from .graph import fuzzy_simplicial_set
+from .initialization import checked_positions, initial_positions
+from .losses import EdgeCrossEntropy, find_ab_params
+from .neighbors import METRICS, check_metric, nearest_neighbors
+from .progress import Progress, check_report_interval
+
+
+# Steps of phase spectral_init, where init_epochs is None.
+INIT_STEPS = 100
+
+
+def batches_for(n):
+    return int(np.clip(600 * (n / 5000) ** 0.5, 300, 3000))
+
+
+class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Uniform manifold approximation and projection by a neural network.
+
+    The encoder is trained in two phases on the neighbour graph of the rows: it first learns the graph's spectral embedding
+    (``spectral_init``), then the graph itself, by cross-entropy over sampled edges (``main_embedding``). Any row is then
+    mapped by one forward pass.
+    """
+
+    _parameter_constraints = {
+        "n_neighbors": [Interval(Integral, 2, None, closed="left")],
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "metric": [StrOptions(set(METRICS))],
+        "metric_kwds": [dict, None],
+        "min_dist": [Interval(Real, 0, None, closed="left")],
+        "spread": [Interval(Real, 0, None, closed="neither")],
+        "a": [Interval(Real, 0, None, closed="neither"), None],
+        "b": [Interval(Real, 0, None, closed="neither"), None],
+        "set_op_mix_ratio": [Interval(Real, 0, 1, closed="both")],
+        "local_connectivity": [Interval(Real, 0, None, closed="left")],
+        "repulsion_strength": [Interval(Real, 0, None, closed="left")],
+        "negative_sample_rate": [Interval(Integral, 1, None, closed="left")],
+        "encoder": [torch.nn.Module, None],
+        "hidden_layer_sizes": [list, tuple],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "init": [StrOptions({"spectral", "pca", "random"}), "array-like"],
+        "init_scale": [Interval(Real, 0, None, closed="neither")],
+        "init_epochs": [Interval(Integral, 1, None, closed="left"), None],
+        "init_batch_size": [Interval(Integral, 1, None, closed="left")],
+        "init_learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "n_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batches_per_epoch": [Interval(Integral, 1, None, closed="left"), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "device": [str, torch.device],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+        "report_interval": [Interval(Integral, 1, None, closed="left"), dict],
+    }
+
+    def __init__(
+        self,
+        n_neighbors=15,
+        n_components=2,
+        *,
+        metric="euclidean",
+        metric_kwds=None,
+        min_dist=0.1,
+        spread=1.0,
+        a=None,
+        b=None,
+        set_op_mix_ratio=1.0,
+        local_connectivity=1.0,
+        repulsion_strength=1.0,
+        negative_sample_rate=5,
+        encoder=None,
+        hidden_layer_sizes=(256, 256, 256),
+        activation="silu",
+        init="spectral",
+        init_scale=3.3,
+        init_epochs=None,
+        init_batch_size=500,
+        init_learning_rate=1e-2,
+        n_epochs=30,
+        batches_per_epoch=None,
+        batch_size=1024,
+        learning_rate=5e-3,
+        device="auto",
+        n_jobs=None,
+        random_state=None,
+        verbose=False,
+        report_interval=5,
+    ):
+        self.n_neighbors = n_neighbors
+        self.n_components = n_components
+        self.metric = metric
+        self.metric_kwds = metric_kwds
+        self.min_dist = min_dist
+        self.spread = spread
+        self.a = a
+        self.b = b
+        self.set_op_mix_ratio = set_op_mix_ratio
+        self.local_connectivity = local_connectivity
+        self.repulsion_strength = repulsion_strength
+        self.negative_sample_rate = negative_sample_rate
+        self.encoder = encoder
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.init = init
+        self.init_scale = init_scale
+        self.init_epochs = init_epochs
+        self.init_batch_size = init_batch_size
+        self.init_learning_rate = init_learning_rate
+        self.n_epochs = n_epochs
+        self.batches_per_epoch = batches_per_epoch
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.device = device
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+        self.report_interval = report_interval
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn the map.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to be mapped; at least two. Sparse formats other than CSR are converted.
+        y : Ignored
+            Present for consistency with scikit-learn; never read.
+
+        Returns
+        -------
+        self : ParametricUMAP
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter is out of its range; the message names it. The estimator is then as it was before.
+        FloatingPointError
+            If training diverges, as it may with too large a learning rate. The estimator is then as it was before.
+        """
+        with _unchanged_unless_finished(self):
+            X = self._validated(X, ensure_min_samples=2)
+            self._check_parameters()
+            device = resolve_device(self.device)
+            random_state = (
+                np.random.RandomState() if self.random_state is None else check_random_state(self.random_state)
+            )
+            # A module of the user's may draw from torch's global random state, which is lent a seed for the time.
+            seed = None if self.encoder is None else _draw_seed(random_state)
+            with surroundings(device, self.n_jobs, seed):
+                self._fit(X, device, random_state)
+        return self
+
+    def _fit(self, X, device, random_state):
+        progress = Progress(self.verbose, self.report_interval)
+        n_neighbors = self._fitting_n_neighbors(X)
+        self.a_, self.b_ = self._curve()
+        positions = self._given_positions(X)
+        encoder = self._new_encoder(X, random_state)
+
+        progress.stage(f"neighbors: {n_neighbors} of each of {X.shape[0]} rows, metric {self.metric!r}")
+        indices, distances = nearest_neighbors(
+            X,
+            n_neighbors,
+            metric=self.metric,
+            metric_kwds=self.metric_kwds,
+            device=device,
+            n_jobs=self.n_jobs,
+            random_state=random_state,
+        )
+        progress.stage("graph: fuzzy simplicial set")
+        self.graph_ = fuzzy_simplicial_set(
+            indices, distances, local_connectivity=self.local_connectivity, set_op_mix_ratio=self.set_op_mix_ratio
+        )
+        if positions is None and self.init != "random":
+            progress.stage(f"initial positions: {self.init}")
+            positions = initial_positions(
+                self.init, X, self.graph_, self.n_components, scale=self.init_scale, random_state=random_state
+            )
+        encoder = encoder.to(device)
+        self.init_embedding_ = embed(encoder, X, device) if positions is None else positions
+
+        standardize, network = parts(encoder)
+        rows = as_rows(X, standardize, device)
+        generator = torch.Generator(device).manual_seed(_draw_seed(random_state))
+        self.loss_curve_ = {"spectral_init": np.empty(0)}
+        for phase in self._phases(positions, device):
+            progress.stage(f"{phase.name}: {phase.n_epochs} epochs of {phase.batches_per_epoch} batches on {device}")
+            self.loss_curve_[phase.name] = train(network, rows, phase, generator, progress.epoch)
+
+        progress.stage("embedding")
+        self.encoder_, self.device_ = encoder, device
+        self.embedding_ = embed(encoder, X, device)
+        progress.stage("done")
+
+    def fit_transform(self, X, y=None):
+        """Learn the map, and return where it puts the rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            As in `fit`.
+        y : Ignored
+            As in `fit`.
+
+        Returns
+        -------
+        embedding : ndarray of shape (n_samples, n_components), float32
+            `embedding_`: the same as ``transform(X)``.
+        """
+        return self.fit(X).embedding_
+
+    def transform(self, X):
+        """Map rows by one forward pass of the encoder.
+
+        May be called from several threads at once.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows in the units of those fitted; at least one.
+
+        Returns
+        -------
+        embedding : ndarray of shape (n_samples, n_components), float32
+            Their coordinates.
+
+        Raises
+        ------
+        ValueError
+            If X is not finite, has another number of features than the fitted rows, or lies so far from them that the
+            encoder overflows.
+        """
+        check_is_fitted(self)
+        return embed(self.encoder_, self._validated(X, reset=False), self.device_)
+
+    def _validated(self, X, **options):
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], **options)
+        largest = abs(X).max()
+        if largest > np.finfo(np.float32).max:
+            raise ValueError(
+                f"X holds {largest:.3g}, which is beyond the range of float32, in which the encoder computes."
+            )
+        return X
+
+    def _check_parameters(self):
+        """What one table cannot say: parameters that depend on each other, and what is inside of containers."""
+        if (self.a is None) != (self.b is None):
+            raise ValueError(f"a and b are given both or neither; got a={self.a}, b={self.b}.")
+        if self.min_dist > self.spread:
+            raise ValueError(f"min_dist must be at most spread; got min_dist={self.min_dist}, spread={self.spread}.")
+        if not all(isinstance(width, Integral) and width > 0 for width in self.hidden_layer_sizes):
+            raise ValueError(f"hidden_layer_sizes must hold integers above 0; got {self.hidden_layer_sizes}.")
+        check_metric(self.metric, self.metric_kwds)
+        check_report_interval(self.report_interval)
+
+    def _fitting_n_neighbors(self, X):
+        largest = max(2, X.shape[0] - 1)
+        if self.n_neighbors > largest:
+            warn(
+                f"n_neighbors={self.n_neighbors} is more than {X.shape[0]} rows have; {largest} is taken instead.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return min(self.n_neighbors, largest)
+
+    def _curve(self):
+        if self.a is not None:
+            return float(self.a), float(self.b)
+        return find_ab_params(self.spread, self.min_dist)
+
+    def _given_positions(self, X):
+        return None if isinstance(self.init, str) else checked_positions(self.init, X.shape[0], self.n_components)
+
+    def _new_encoder(self, X, random_state):
+        if self.encoder is not None:
+            return copy_of(self.encoder, X, self.n_components)
+        generator = torch.Generator().manual_seed(_draw_seed(random_state))
+        return Encoder(Standardize.of(X), self.n_components, self.hidden_layer_sizes, self.activation, generator)
+
+    def _phases(self, positions, device):
+        phases = []
+        n_samples = self.graph_.shape[0]
+        if positions is not None:
+            batches = -(-n_samples // self.init_batch_size)
+            phases.append(
+                SpectralInit(
+                    torch.from_numpy(positions).to(device),
+                    n_epochs=self.init_epochs or max(2, -(-INIT_STEPS // batches)),
+                    batch_size=self.init_batch_size,
+                    learning_rate=self.init_learning_rate,
+                )
+            )
+        phases.append(
+            MainEmbedding(
+                EdgeSampler(self.graph_, device),
+                EdgeCrossEntropy(self.a_, self.b_, self.negative_sample_rate, self.repulsion_strength),
+                n_epochs=self.n_epochs,
+                batches_per_epoch=self.batches_per_epoch or batches_for(n_samples) // self.n_epochs,
+                batch_size=self.batch_size,
+                learning_rate=self.learning_rate,
+            )
+        )
+        return phases
+
+    @property
+    def _n_features_out(self):
+        return self.embedding_.shape[1]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        for name in ("encoder", "encoder_"):  # modules travel on the CPU, so that they load where there is no GPU
+            if state.get(name) is not None:
+                state[name] = deepcopy(state[name]).cpu()
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "encoder_" in state:
+            self.device_ = device_or_cpu(self.device_)
+            self.encoder_.to(self.device_)
+
+
+@contextmanager
+def _unchanged_unless_finished(estimator):
+    """Give the estimator back the attributes it had, if anything is raised within, an interrupt included."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def _draw_seed(random_state):
+    return random_state.randint(np.iinfo(np.int32).max)

@@ -1,0 +1,87 @@
+"""Positions that the encoder learns first, in phase ``spectral_init``."""
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.decomposition import PCA
+from sklearn.utils import check_array
+
+from .spectral import spectral_layout
+
+
+def initial_positions(init, X, graph, n_components, *, scale, random_state):
+    """Find the positions that the encoder learns before it learns the graph.
+
+    Parameters
+    ----------
+    init : {"spectral", "pca"} or array-like of shape (n_samples, n_components)
+        How; an array is taken as it is.
+    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float
+        The rows.
+    graph : csr_array of shape (n_samples, n_samples), float
+        Their graph.
+    n_components : int
+        Number of coordinates.
+    scale : float
+        Standard deviation of every coordinate of "spectral", and of the first of "pca".
+    random_state : RandomState
+        Where iterative solvers start.
+
+    Returns
+    -------
+    positions : ndarray of shape (n_samples, n_components), float32
+        Finite.
+
+    Raises
+    ------
+    ValueError
+        If an array has another shape or is not finite, or if "pca" cannot give that many coordinates.
+    """
+    if isinstance(init, str) and init == "spectral":
+        positions = scale * spectral_layout(X, graph, n_components, random_state)
+    elif isinstance(init, str):
+        positions = scale * _principal_components(X, n_components, random_state)
+    else:
+        positions = checked_positions(init, X.shape[0], n_components)
+    return positions.astype(np.float32)
+
+
+def _principal_components(X, n_components, random_state):
+    """Principal components, the first with standard deviation 1, the others in proportion."""
+    if n_components > min(X.shape):
+        raise ValueError(
+            f"init='pca' needs n_components <= min(X.shape) = {min(X.shape)}; n_components={n_components}."
+        )
+    iterative = n_components < min(X.shape)
+    solver = "arpack" if sp.issparse(X) and iterative else "auto"
+    seed = random_state.randint(np.iinfo(np.int32).max)
+    components = PCA(n_components, svd_solver=solver, random_state=seed).fit_transform(X)
+    return components / (components[:, 0].std() or 1.0)
+
+
+def checked_positions(init, n_samples, n_components):
+    """Make sure that given positions are finite, and one for each row.
+
+    Parameters
+    ----------
+    init : array-like
+        What the user gave.
+    n_samples, n_components : int
+        The shape that it must have.
+
+    Returns
+    -------
+    positions : ndarray of shape (n_samples, n_components), float32
+        A copy.
+
+    Raises
+    ------
+    ValueError
+        If the shape is another, or a value is not finite.
+    """
+    positions = check_array(init, dtype=np.float32, copy=True, input_name="init")
+    if positions.shape != (n_samples, n_components):
+        raise ValueError(
+            f"init has shape {positions.shape}; it must be 'spectral', 'pca', 'random' or an array of shape "
+            f"(n_samples, n_components) = {(n_samples, n_components)}."
+        )
+    return positions

@@ -1,0 +1,135 @@
+"""The spectral embedding of a graph: the positions that the network learns first."""
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import ArpackNoConvergence, eigsh, lobpcg
+from scipy.spatial import KDTree
+from sklearn.decomposition import PCA
+
+# Up to this many nodes a dense eigenproblem is quick, and sure.
+DENSE_NODES = 300
+TOLERANCE = 1e-6
+
+
+def spectral_layout(X, graph, n_components, random_state):
+    """Lay out the nodes of a graph by the Laplacian eigenmaps of its connected components.
+
+    A connected graph is laid out as ``sklearn.manifold.SpectralEmbedding(affinity="precomputed")`` does, up to sign and
+    scale. Otherwise each component is laid out so, around the first principal components of its rows' mean, within half
+    the way to the nearest other component, as umap-learn does.
+
+    Parameters
+    ----------
+    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float
+        The rows that the nodes stand for; only read where the graph is not connected.
+    graph : csr_array of shape (n_samples, n_samples), float
+        Symmetric weights.
+    n_components : int
+        Number of coordinates.
+    random_state : RandomState
+        Where iterative eigensolvers start.
+
+    Returns
+    -------
+    positions : ndarray of shape (n_samples, n_components), float64
+        Each coordinate with mean 0 and standard deviation 1 (or 0, where the graph has no more to tell).
+
+    References
+    ----------
+    Belkin, Niyogi 2003, Laplacian Eigenmaps for Dimensionality Reduction and Data Representation.
+    """
+    n_parts, part = connected_components(graph, directed=False)
+    if n_parts == 1:
+        return standardize(laplacian_eigenmap(graph, n_components, random_state))
+    positions = np.empty((graph.shape[0], n_components))
+    centres = _part_centres(X, part, n_parts, n_components)
+    parts = np.split(np.argsort(part, kind="stable"), np.cumsum(np.bincount(part))[:-1])
+    for nodes, centre, radius in zip(parts, centres, _radii(centres), strict=True):
+        layout = laplacian_eigenmap(graph[nodes][:, nodes], n_components, random_state)
+        positions[nodes] = centre + radius * layout / max(np.abs(layout).max(), np.finfo(float).tiny)
+    return standardize(positions)
+
+
+def laplacian_eigenmap(graph, n_components, random_state):
+    """Embed a connected graph by the eigenvectors of its random-walk Laplacian, the constant one left out.
+
+    Parameters
+    ----------
+    graph : csr_array of shape (n_nodes, n_nodes), float
+        Symmetric weights, connected.
+    n_components : int
+        Number of coordinates; those above ``n_nodes - 1`` are zero.
+    random_state : RandomState
+        Where iterative eigensolvers start.
+
+    Returns
+    -------
+    coordinates : ndarray of shape (n_nodes, n_components), float64
+        Eigenvectors by rising eigenvalue, not scaled.
+    """
+    n = graph.shape[0]
+    coordinates = np.zeros((n, n_components))
+    if n == 1:
+        return coordinates
+    root_degree = np.sqrt(graph.sum(axis=1, dtype=np.float64))
+    inverse = sp.diags_array(1 / root_degree)
+    walk = (inverse @ graph.astype(np.float64) @ inverse).tocsr()
+    n_vectors = min(n_components, n - 1) + 1
+    vectors = _leading_eigenvectors(walk, n_vectors, root_degree, random_state)
+    coordinates[:, : n_vectors - 1] = vectors[:, 1:] / root_degree[:, None]
+    return coordinates
+
+
+def _leading_eigenvectors(walk, n_vectors, root_degree, random_state):
+    """The eigenvectors of the largest eigenvalues of the normalized adjacency, by falling eigenvalue."""
+    n = walk.shape[0]
+    if n <= max(DENSE_NODES, 2 * n_vectors):
+        return np.linalg.eigh(walk.toarray())[1][:, : -n_vectors - 1 : -1]
+    start = random_state.normal(size=(n, n_vectors))
+    start[:, 0] = root_degree
+    try:
+        values, vectors = eigsh(walk, n_vectors, which="LA", v0=start.sum(axis=1), tol=TOLERANCE)
+    except ArpackNoConvergence:
+        values, vectors = lobpcg(walk, start, tol=TOLERANCE, maxiter=200)
+    return vectors[:, np.argsort(-values)]
+
+
+def _part_centres(X, part, n_parts, n_components):
+    """The mean rows of the components, in their first principal components."""
+    n = len(part)
+    average = sp.csr_array((1 / np.bincount(part)[part], (part, np.arange(n))), shape=(n_parts, n))
+    means = average @ X
+    n_axes = min(n_components, n_parts - 1, X.shape[1])
+    centres = np.zeros((n_parts, n_components))
+    solver = "arpack" if n_axes < min(means.shape) else "full"
+    if sp.issparse(means) and solver == "full":
+        means = means.toarray()
+    centres[:, :n_axes] = PCA(n_axes, svd_solver=solver, random_state=0).fit_transform(means)
+    return centres
+
+
+def _radii(centres):
+    """Half of the distance from each centre to the nearest other one, and no less than a hundredth of the extent."""
+    extent = np.ptp(centres, axis=0).max() or 1.0
+    gaps, _ = KDTree(centres).query(centres, k=2)
+    return np.maximum(gaps[:, 1] / 2, extent / 100)
+
+
+def standardize(positions):
+    """Shift and scale each coordinate to mean 0 and standard deviation 1.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n_samples, n_components), float
+        Any positions.
+
+    Returns
+    -------
+    standardized : ndarray of shape (n_samples, n_components), float64
+        The positions; a constant coordinate becomes 0.
+    """
+    centred = positions - positions.mean(axis=0)
+    spread = centred.std(axis=0)
+    negligible = spread <= np.finfo(float).eps * np.abs(positions).max(initial=0)
+    return np.where(negligible, 0, centred) / np.where(negligible, 1, spread)
