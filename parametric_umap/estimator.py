@@ -20,6 +20,7 @@ from .engine import (
     as_rows,
     device_or_cpu,
     embed,
+    feature_gap,
     resolve_device,
     surroundings,
     train,
@@ -42,9 +43,119 @@ def batches_for(n):
 class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Uniform manifold approximation and projection by a neural network.
 
-    The encoder is trained in two phases on the neighbour graph of the rows: it first learns the graph's spectral embedding
-    (``spectral_init``), then the graph itself, by cross-entropy over sampled edges (``main_embedding``). Any row is then
-    mapped by one forward pass.
+    The encoder is trained in two phases on the neighbour graph of the rows: it first learns the graph's spectral
+    embedding (``spectral_init``), then the graph itself, by cross-entropy over sampled edges (``main_embedding``). Any
+    row, fitted or new, is then mapped by one forward pass.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=15
+        Number of neighbours of each row, itself counted, at least 2. More show more of the global structure, fewer
+        more of the local. Where there are too few rows, as many as fit are taken, with a warning.
+    n_components : int, default=2
+        Number of coordinates of the embedding.
+    metric : {"euclidean", "cosine", "manhattan", "chebyshev", "minkowski"}, default="euclidean"
+        The distance that makes neighbours.
+    metric_kwds : dict or None, default=None
+        Arguments of the metric: ``{"p": order}`` for "minkowski", none for the others.
+    min_dist : float, default=0.1
+        How close points may come in the embedding; at least 0 and at most `spread`.
+    spread : float, default=1.0
+        The scale of the embedding: over this distance beyond `min_dist` similarity falls to 1/e.
+    a, b : float or None, default=None
+        The similarity curve 1 / (1 + a d^{2b}); both or neither. None fits them to `min_dist` and `spread`.
+    set_op_mix_ratio : float, default=1.0
+        From 0, where only mutual neighbours are joined in the graph (fuzzy intersection), to 1, where all are (union).
+    local_connectivity : float, default=1.0
+        Number of nearest neighbours to which every row is connected in full; at least 0.
+    repulsion_strength : float, default=1.0
+        Weight of the negative edges' loss; at least 0.
+    negative_sample_rate : int, default=5
+        Number of negative edges to a positive one. All are made of the rows of one batch, so more cost no more.
+    encoder : torch.nn.Module or None, default=None
+        The network. It is called with rows as they are given, as a float32 tensor of shape (n_rows, n_features), and
+        must give (n_rows, n_components). It is copied, with its weights, and never changed; parameters that require no
+        gradient stay as they are. None makes a fully connected network that standardizes its input.
+    hidden_layer_sizes : list or tuple of int, default=(256, 256, 256)
+        Widths of the default encoder's hidden layers; empty for a linear map.
+    activation : {"silu", "relu", "gelu", "elu", "tanh"}, default="silu"
+        What follows each of them.
+    input_noise : float, default=1.0
+        Length of the Gaussian noise that is added to the rows in training, as a multiple of the mean distance from a
+        row to its nearest neighbour; at least 0. It makes the map smooth between the rows, so that unseen ones find
+        their place; less follows the fitted rows more closely.
+    init : {"spectral", "pca", "random"} or array-like of shape (n_samples, n_components), default="spectral"
+        The positions that the encoder learns first: the graph's spectral embedding, the first principal components, or
+        those given. With "random" there is no first phase: the encoder starts from its initial weights.
+    init_scale : float, default=3.3
+        Standard deviation of the "spectral" positions, and of the first coordinate of the "pca" ones.
+    init_epochs : int or None, default=None
+        Number of passes over the rows in phase ``spectral_init``; None makes about 100 batches, two passes at least.
+    init_batch_size : int, default=500
+        Number of rows in a batch of that phase.
+    init_learning_rate : float, default=0.01
+        Learning rate of that phase; it falls to zero along half a cosine.
+    n_epochs : int, default=30
+        Number of epochs of phase ``main_embedding``.
+    batches_per_epoch : int or None, default=None
+        Number of batches in an epoch of that phase. None chooses it by the number of rows.
+    batch_size : int, default=1024
+        Number of positive edges in a batch of that phase.
+    learning_rate : float, default=0.005
+        Learning rate of that phase; it falls to zero along half a cosine.
+    device : {"auto", "cpu", "cuda", "cuda:<index>", "mps"} or torch.device, default="auto"
+        Where the network is trained and applied. "auto" takes CUDA where there is one, else the CPU.
+    n_jobs : int or None, default=None
+        Number of threads of a fit on the CPU; -1 takes all processors, None leaves torch's and numba's own settings.
+    random_state : int, RandomState instance or None, default=None
+        Seed of everything random. The same integer gives the same bits on the same machine. The global random states of
+        numpy and torch are neither read nor changed; None seeds from the operating system.
+    verbose : bool or int, default=False
+        Whether each stage and the losses are printed, with the seconds since the fit began.
+    report_interval : int or dict, default=5
+        Number of epochs from one printed loss to the next, or a dict of it for ``"spectral_init"`` and
+        ``"main_embedding"``.
+
+    Attributes
+    ----------
+    embedding_ : ndarray of shape (n_samples, n_components), float32
+        Where the encoder puts the fitted rows: the same as ``transform(X)``.
+    graph_ : csr_array of shape (n_samples, n_samples), float32
+        The fuzzy simplicial set: how strongly rows are neighbours, from 0 to 1.
+    encoder_ : torch.nn.Module
+        The trained network, in evaluation mode on `device_`. It maps a tensor of rows to their coordinates.
+    init_embedding_ : ndarray of shape (n_samples, n_components), float32
+        The positions that phase ``spectral_init`` aimed at; with ``init="random"``, where the encoder's initial weights
+        put the rows.
+    a_, b_ : float
+        The similarity curve.
+    loss_curve_ : dict of str to ndarray of shape (n_epochs,), float64
+        Mean loss of each epoch, by the name of the phase.
+    device_ : torch.device
+        Where the encoder is. A model loaded where its device is missing is put on the CPU.
+    n_features_in_ : int
+        Number of features of the fitted rows.
+    feature_names_in_ : ndarray of shape (n_features_in_,), object
+        Their names, where all are strings.
+
+    References
+    ----------
+    McInnes, Healy, Melville 2018, UMAP: Uniform Manifold Approximation and Projection, arXiv 1802.03426.
+
+    Sainburg, McInnes, Gentner 2021, Parametric UMAP Embeddings for Representation and Semisupervised Learning, Neural
+    Computation 33.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
+    >>> from parametric_umap import ParametricUMAP
+    >>> X, X_new = train_test_split(load_digits().data, random_state=0)
+    >>> umap = ParametricUMAP(random_state=0).fit(X)
+    >>> umap.embedding_.shape
+    (1347, 2)
+    >>> umap.transform(X_new).shape
+    (450, 2)
     """
 
     _parameter_constraints = {
@@ -63,6 +174,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         "encoder": [torch.nn.Module, None],
         "hidden_layer_sizes": [list, tuple],
         "activation": [StrOptions(set(ACTIVATIONS))],
+        "input_noise": [Interval(Real, 0, None, closed="left")],
         "init": [StrOptions({"spectral", "pca", "random"}), "array-like"],
         "init_scale": [Interval(Real, 0, None, closed="neither")],
         "init_epochs": [Interval(Integral, 1, None, closed="left"), None],
@@ -97,6 +209,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         encoder=None,
         hidden_layer_sizes=(256, 256, 256),
         activation="silu",
+        input_noise=1.0,
         init="spectral",
         init_scale=3.3,
         init_epochs=None,
@@ -127,6 +240,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.encoder = encoder
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.input_noise = input_noise
         self.init = init
         self.init_scale = init_scale
         self.init_epochs = init_epochs
@@ -204,20 +318,22 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             positions = initial_positions(
                 self.init, X, self.graph_, self.n_components, scale=self.init_scale, random_state=random_state
             )
-        encoder = encoder.to(device)
-        self.init_embedding_ = embed(encoder, X, device) if positions is None else positions
+        self.encoder_, self.device_ = encoder.to(device), device
+        prepare, network = parts(self.encoder_)
+        self.init_embedding_ = embed(prepare, network, X, device) if positions is None else positions
 
-        standardize, network = parts(encoder)
-        rows = as_rows(X, standardize, device)
+        rows = as_rows(X, prepare, device)
         generator = torch.Generator(device).manual_seed(_draw_seed(random_state))
+        noise = self.input_noise * feature_gap(rows, indices) if self.input_noise else 0.0
         self.loss_curve_ = {"spectral_init": np.empty(0)}
         for phase in self._phases(positions, device):
             progress.stage(f"{phase.name}: {phase.n_epochs} epochs of {phase.batches_per_epoch} batches on {device}")
-            self.loss_curve_[phase.name] = train(network, rows, phase, generator, progress.epoch)
+            self.loss_curve_[phase.name] = train(
+                network, rows, phase, generator, input_noise=noise, on_epoch=progress.epoch
+            )
 
         progress.stage("embedding")
-        self.encoder_, self.device_ = encoder, device
-        self.embedding_ = embed(encoder, X, device)
+        self.embedding_ = embed(prepare, network, X, device)
         progress.stage("done")
 
     def fit_transform(self, X, y=None):
@@ -259,7 +375,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             encoder overflows.
         """
         check_is_fitted(self)
-        return embed(self.encoder_, self._validated(X, reset=False), self.device_)
+        return embed(*parts(self.encoder_), self._validated(X, reset=False), self.device_)
 
     def _validated(self, X, **options):
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], **options)

@@ -180,7 +180,22 @@ def _exact(X, queries, n_neighbors, metric, metric_kwds, n_jobs):
         n_neighbors=n_neighbors, algorithm="brute", metric=metric, metric_params=metric_kwds or None, n_jobs=n_jobs
     )
     distances, indices = search.fit(X).kneighbors(queries)
+    if metric == "euclidean":  # taken by scikit-learn from the expanded square, which puts duplicates apart
+        distances = _direct_distances(queries, X, indices)
+        order = np.argsort(distances, axis=1, kind="stable")
+        indices, distances = (np.take_along_axis(array, order, axis=1) for array in (indices, distances))
     return indices, distances
+
+
+def _direct_distances(queries, X, indices, n_rows=1024):
+    distances = np.empty(indices.shape, dtype=np.float32)
+    for start in range(0, len(indices), n_rows):
+        block = indices[start : start + n_rows]
+        rows = np.repeat(np.arange(start, start + len(block)), indices.shape[1])
+        difference = queries[rows] - X[block.ravel()]
+        squares = difference.multiply(difference) if sp.issparse(difference) else difference**2
+        distances[start : start + n_rows] = np.sqrt(np.asarray(squares.sum(axis=1))).reshape(block.shape)
+    return distances
 
 
 def _approximate(X, n_neighbors, metric, metric_kwds, n_jobs, random_state):

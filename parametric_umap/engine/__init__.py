@@ -1,7 +1,7 @@
 """The training engine: it knows tensors, graphs and phases, and nothing of scikit-learn."""
 
 from .phases import MainEmbedding, SpectralInit
-from .rows import as_rows, embed
+from .rows import as_rows, embed, feature_gap
 from .sampler import EdgeSampler
 from .surroundings import device_or_cpu, resolve_device, surroundings
 from .training import train
@@ -13,6 +13,7 @@ __all__ = [
     "as_rows",
     "device_or_cpu",
     "embed",
+    "feature_gap",
     "resolve_device",
     "surroundings",
     "train",

@@ -47,6 +47,7 @@ class SparseRows:
 
     def __init__(self, X, prepare, device):
         self.X = X
+        self.shape = X.shape
         self.prepare = prepare
         self.device = device
 
@@ -59,17 +60,43 @@ class SparseRows:
         return self.prepare(to_tensor(self.X[index], self.device))
 
 
-def embed(encoder, X, device):
-    """Map rows by a trained encoder, in batches that bound the memory.
+def feature_gap(rows, indices, n_samples=256):
+    """Measure how far a row lies from its nearest neighbour, in each feature.
 
     Parameters
     ----------
-    encoder : torch.nn.Module
+    rows : Tensor or SparseRows
+        What `as_rows` made of the data.
+    indices : ndarray of shape (n_rows, n_neighbors), int
+        The neighbours of each row, the row itself first.
+    n_samples : int, default=256
+        Number of rows, evenly spaced, that are measured.
+
+    Returns
+    -------
+    gap : float
+        Mean distance to the nearest neighbour, divided by the square root of the number of features: Gaussian noise
+        of this standard deviation in every feature moves a row as far as its nearest neighbour is.
+    """
+    sample = np.linspace(0, len(rows) - 1, min(n_samples, len(rows)), dtype=np.int64)
+    nearest = torch.from_numpy(indices[sample, 1].astype(np.int64))
+    difference = rows[torch.from_numpy(sample)] - rows[nearest]
+    return difference.norm(dim=1).mean().item() / rows.shape[1] ** 0.5
+
+
+def embed(prepare, network, X, device):
+    """Map rows by a trained network, in batches that bound the memory.
+
+    Parameters
+    ----------
+    prepare : callable
+        Maps a tensor of rows to what the network takes.
+    network : torch.nn.Module
         In evaluation mode, on the device.
     X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
         The rows, in the user's units.
     device : torch.device
-        Where the encoder is.
+        Where the network is.
 
     Returns
     -------
@@ -82,7 +109,7 @@ def embed(encoder, X, device):
         If a coordinate is not finite: the rows lie so far from the fitted ones that the network overflows.
     """
     with torch.inference_mode():
-        parts = [encoder(to_tensor(X[chunk], device)).float().cpu() for chunk in _chunks(X)]
+        parts = [network(prepare(to_tensor(X[chunk], device))).cpu() for chunk in _chunks(X)]
     embedding = torch.cat(parts).numpy()
     if not np.isfinite(embedding).all():
         raise ValueError(

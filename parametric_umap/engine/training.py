@@ -6,7 +6,11 @@ import numpy as np
 import torch
 
 
-def train(network, rows, phase, generator, on_epoch):
+# Rows of noise that a phase draws once; every step takes a window of them.
+NOISE_ROWS = 4096
+
+
+def train(network, rows, phase, generator, *, input_noise=0.0, on_epoch):
     """Train a network through one phase.
 
     The optimizer is Adam (Kingma, Ba 2015); its learning rate falls from the phase's to zero along half a cosine.
@@ -20,7 +24,9 @@ def train(network, rows, phase, generator, on_epoch):
     phase : SpectralInit or MainEmbedding
         What is learned.
     generator : torch.Generator
-        Source of the batches.
+        Source of the batches and of the noise.
+    input_noise : float, default=0.0
+        Standard deviation of the noise added to every feature of the rows.
     on_epoch : callable
         Called as ``on_epoch(phase, epoch, loss)`` after every epoch, `epoch` counted from 1.
 
@@ -38,13 +44,14 @@ def train(network, rows, phase, generator, on_epoch):
     optimizer = torch.optim.Adam(parameters, lr=phase.learning_rate, fused=True)
     n_steps = phase.n_epochs * phase.batches_per_epoch
     losses = np.empty(phase.n_epochs)
+    noise = Noise(input_noise, rows.shape[1], generator) if input_noise else None
     network.train()
     for epoch in range(phase.n_epochs):
         total = 0
         for batch, index in enumerate(phase.draw_epoch(generator)):
             progress = (epoch * phase.batches_per_epoch + batch) / n_steps
             optimizer.param_groups[0]["lr"] = phase.learning_rate * (1 + math.cos(math.pi * progress)) / 2
-            total += step(network, rows, phase, optimizer, index)
+            total += step(network, rows, phase, optimizer, index, noise)
         losses[epoch] = total / phase.batches_per_epoch
         if not np.isfinite(losses[epoch]):
             raise FloatingPointError(
@@ -56,7 +63,32 @@ def train(network, rows, phase, generator, on_epoch):
     return losses
 
 
-def step(network, rows, phase, optimizer, index):
+class Noise:
+    """Gaussian noise for batches of rows. Drawing it anew for each would cost as much as the network's first layer.
+
+    Parameters
+    ----------
+    scale : float
+        Its standard deviation.
+    n_features : int
+        Width of the rows.
+    generator : torch.Generator
+        Source of randomness; its device is the noise's.
+    """
+
+    def __init__(self, scale, n_features, generator):
+        self.generator = generator
+        self.pool = torch.empty((NOISE_ROWS, n_features), dtype=torch.float32, device=generator.device)
+        self.pool.normal_(0, scale, generator=generator)
+
+    def window(self, n_rows):
+        """Take noise for so many rows from a random place of the pool."""
+        start = torch.randint(NOISE_ROWS, (1,), generator=self.generator, device=self.pool.device)
+        place = (start + torch.arange(n_rows, device=self.pool.device)) % NOISE_ROWS
+        return self.pool[place]
+
+
+def step(network, rows, phase, optimizer, index, noise):
     """Take one step: encode a batch, find the forces on its coordinates, move the weights.
 
     Parameters
@@ -67,6 +99,8 @@ def step(network, rows, phase, optimizer, index):
         Of the network's parameters.
     index : Tensor of shape (n_rows,), int64
         The rows of the batch; where they outnumber the data, each row of the data is encoded once.
+    noise : Noise or None, default=None
+        What is added to the rows.
 
     Returns
     -------
@@ -74,7 +108,10 @@ def step(network, rows, phase, optimizer, index):
         The batch's loss, before the step.
     """
     index = index.to(getattr(rows, "device", index.device))
-    z = network(rows[index]) if len(index) < len(rows) else network(rows[:])[index]
+    each_once = len(index) >= len(rows)
+    x = rows[:] if each_once else rows[index]
+    z = network(x if noise is None else x + noise.window(len(x)))
+    z = z[index] if each_once else z
     loss, gradient = phase.loss_and_gradient(z.detach(), index)
     optimizer.zero_grad()
     z.backward(gradient)

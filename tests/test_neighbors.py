@@ -1,0 +1,295 @@
+import numba
+import numpy as np
+import pynndescent
+import pytest
+import scipy.sparse as sp
+from scipy.spatial.distance import cdist
+
+from parametric_umap import neighbors
+from parametric_umap.neighbors import METRICS, check_metric, nearest_neighbors
+
+EPS32 = np.finfo(np.float32).eps
+CASES = [(metric, None) for metric in METRICS] + [("minkowski", {"p": 1}), ("minkowski", {"p": 3.5})]
+FORMATS = {"dense": np.asarray, "csr_array": sp.csr_array, "csr_matrix": sp.csr_matrix}
+
+
+def true_distances(X, metric="euclidean", metric_kwds=None):
+    """All distances in float64; scipy's cosine is undefined for rows of zeros, which are told apart here."""
+    X = np.asarray(X.toarray() if sp.issparse(X) else X, dtype=np.float64)
+    if metric == "cosine":
+        X = X / (np.abs(X).max(axis=1, keepdims=True) + (X == 0).all(axis=1, keepdims=True))
+        zero = (X == 0).all(axis=1)
+        distances = cdist(X, X, "cosine")
+        distances[zero] = distances[:, zero] = 1
+        distances[np.ix_(zero, zero)] = 0
+        return distances
+    return cdist(X, X, {"manhattan": "cityblock"}.get(metric, metric), **(metric_kwds or {}))
+
+
+def assert_nearest(result, true, n_neighbors):
+    """The form is right, and both the reported and the actual distances are those of the true nearest neighbours."""
+    indices, distances = result
+    n = len(true)
+    assert indices.shape == distances.shape == (n, n_neighbors)
+    assert indices.dtype == np.int32
+    assert distances.dtype == np.float32
+    assert (indices[:, 0] == np.arange(n)).all()
+    assert (distances[:, 0] == 0).all()
+    assert all(len(set(row)) == n_neighbors for row in indices)
+    assert (np.diff(distances, axis=1) >= 0).all()
+    nearest = true.copy()
+    np.fill_diagonal(nearest, -1)
+    nearest = np.sort(nearest, axis=1)[:, 1:n_neighbors]
+    tolerance = 4 * EPS32 * true.max()
+    np.testing.assert_allclose(distances[:, 1:], nearest, rtol=2e-6, atol=tolerance)
+    actual = np.take_along_axis(true, indices.astype(int), axis=1)[:, 1:]
+    np.testing.assert_allclose(np.sort(actual, axis=1), nearest, rtol=2e-6, atol=tolerance)
+
+
+@pytest.fixture(scope="module")
+def ordinary():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 6)) * rng.uniform(0.5, 3, size=6)
+    X[rng.uniform(size=X.shape) < 0.3] = 0
+    return X[(X != 0).any(axis=1)]
+
+
+@pytest.mark.parametrize(("metric", "metric_kwds"), CASES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("container", FORMATS)
+def test_exact_neighbors_equal_brute_force(ordinary, container, dtype, metric, metric_kwds):
+    X = ordinary.astype(dtype)
+    result = nearest_neighbors(FORMATS[container](X), 15, metric=metric, metric_kwds=metric_kwds)
+    assert_nearest(result, true_distances(X, metric, metric_kwds), 15)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("metric", "metric_kwds"), CASES)
+def test_exact_search_gives_no_warning(ordinary, metric, metric_kwds):
+    indices, _ = nearest_neighbors(ordinary, 5, metric=metric, metric_kwds=metric_kwds)
+    assert len(indices) == len(ordinary)
+
+
+@pytest.mark.parametrize("n_neighbors", [1, 2, 24, 25])
+@pytest.mark.parametrize("container", FORMATS)
+def test_any_number_of_neighbors_up_to_all_rows_is_found(ordinary, container, n_neighbors):
+    X = ordinary[:25]
+    assert_nearest(nearest_neighbors(FORMATS[container](X), n_neighbors), true_distances(X), n_neighbors)
+
+
+def test_rows_given_are_not_changed(ordinary):
+    dense, sparse = ordinary.copy(), sp.csr_array(ordinary)
+    for metric in ("euclidean", "cosine"):
+        nearest_neighbors(dense, 5, metric=metric)
+        nearest_neighbors(sparse, 5, metric=metric)
+    assert (dense == ordinary).all()
+    assert (sparse.toarray() == ordinary).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_large_offset_costs_nothing(metric):
+    X = 1e6 + 1e-3 * np.random.default_rng(1).normal(size=(300, 5))
+    if metric == "cosine":
+        X -= 1e6  # cosine distances do not ignore an offset
+    assert_nearest(nearest_neighbors(X, 15, metric=metric), true_distances(X, metric), 15)
+
+
+def test_a_large_offset_in_float32_costs_nothing():
+    X = (1_000_000 + np.random.default_rng(1).integers(0, 30, size=(300, 5))).astype(np.float32)
+    assert_nearest(nearest_neighbors(X, 15), true_distances(X), 15)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("container", FORMATS)
+def test_two_tight_far_clusters(container, dtype):
+    rng = np.random.default_rng(2)
+    X = (1e-3 * rng.normal(size=(300, 5)) + rng.integers(0, 2, size=(300, 1))).astype(dtype)
+    assert_nearest(nearest_neighbors(FORMATS[container](X), 15), true_distances(X), 15)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("metric", ["euclidean", "manhattan", "chebyshev"])
+def test_heavy_tails(metric, dtype):
+    X = np.random.default_rng(3).standard_t(1, size=(600, 5)).astype(dtype)
+    assert_nearest(nearest_neighbors(X, 15, metric=metric), true_distances(X, metric), 15)
+
+
+def test_one_row_far_out_costs_the_others_no_precision():
+    X = np.random.default_rng(4).normal(size=(600, 5))
+    X[7, 2] = 1e9
+    _, distances = nearest_neighbors(X, 15)
+    nearest = np.sort(true_distances(X), axis=1)[:, :15]
+    others = np.arange(600) != 7
+    np.testing.assert_allclose(distances[others], nearest[others], rtol=1e-5)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("container", FORMATS)
+def test_more_duplicates_than_neighbors(container, metric):
+    rng = np.random.default_rng(5)
+    X = rng.permutation(np.repeat(rng.normal(size=(8, 5)), 40, axis=0))
+    indices, distances = nearest_neighbors(FORMATS[container](X), 15, metric=metric)
+    assert_nearest((indices, distances), true_distances(X, metric), 15)
+    assert (distances == 0).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("value", [0.0, 3.3, 1e9 + 0.1])
+def test_all_rows_equal(metric, value):
+    X = value * np.linspace(0.1, 1, 7) * np.ones((50, 1))
+    indices, distances = nearest_neighbors(X, 10, metric=metric)
+    assert_nearest((indices, distances), np.zeros((50, 50)), 10)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("unit", [1e-20, 1e20])
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("container", ["dense", "csr_array"])
+def test_extreme_units(ordinary, container, metric, unit, dtype):
+    X = (ordinary * unit).astype(dtype)
+    assert_nearest(nearest_neighbors(FORMATS[container](X), 15, metric=metric), true_distances(X, metric), 15)
+
+
+@pytest.mark.parametrize("container", FORMATS)
+def test_a_row_of_zeros_is_at_cosine_distance_one_and_at_zero_from_another(ordinary, container):
+    X = ordinary[:60].copy()
+    X[[3, 10, 40]] = 0
+    indices, distances = nearest_neighbors(FORMATS[container](X), 60, metric="cosine")
+    assert_nearest((indices, distances), true_distances(X, "cosine"), 60)
+    for row in (3, 10, 40):
+        assert set(indices[row, :3]) == {3, 10, 40}
+        assert (distances[row, :3] == 0).all()
+        np.testing.assert_allclose(distances[row, 3:], 1, atol=4 * EPS32)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_neighbors_are_exact_where_float32_candidates_miss_some(seed):
+    rng = np.random.default_rng(seed)
+    X = (1e-4 * rng.normal(size=(500, 8)) + rng.integers(0, 2, size=(500, 1))).astype(np.float32)
+    true = true_distances(X)
+    farthest = np.sort(true, axis=1)[:, 14] + 4 * EPS32 * true.max()
+    centred = X - X.mean(axis=0)
+    squares = (centred**2).sum(axis=1)
+    expanded = squares[:, None] - 2 * centred @ centred.T + squares
+    assert expanded.dtype == np.float32
+    candidates = np.argsort(expanded, axis=1)[:, : 15 + 8]
+    of_candidates = np.sort(np.take_along_axis(true, candidates, axis=1), axis=1)[:, 14]
+    assert (of_candidates > farthest).mean() > 0.5
+    indices, _ = nearest_neighbors(X, 15)
+    found = np.take_along_axis(true, indices.astype(int), axis=1)
+    assert (found <= farthest[:, None]).all()
+
+
+@pytest.mark.parametrize("block_bytes", [1, 20_000, 100_000])
+def test_blocks_smaller_than_the_data_give_the_same_neighbors(ordinary, monkeypatch, block_bytes):
+    rng = np.random.default_rng(6)
+    tight = 1e-3 * rng.normal(size=(200, 6)) + rng.integers(0, 2, size=(200, 1))
+    whole = [nearest_neighbors(X, 15) for X in (ordinary, tight)]
+    monkeypatch.setattr(neighbors, "BLOCK_BYTES", block_bytes)
+    for X, (indices, distances) in zip((ordinary, tight), whole, strict=True):
+        indices_by_blocks, distances_by_blocks = nearest_neighbors(X, 15)
+        assert (indices_by_blocks == indices).mean() > 0.999  # ties in float32 may fall either way
+        np.testing.assert_allclose(distances_by_blocks, distances, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("metric", "metric_kwds"), CASES)
+@pytest.mark.parametrize("container", ["csr_array", "csr_matrix"])
+def test_sparse_rows_are_never_made_dense(ordinary, monkeypatch, container, metric, metric_kwds):
+    X = FORMATS[container](ordinary)
+    true = true_distances(ordinary, metric, metric_kwds)
+
+    def guarded(method):
+        def guard(self, *args, **kwargs):
+            assert self.ndim < 2 or min(self.shape) <= 1, f"a sparse matrix of shape {self.shape} was made dense"
+            return method(self, *args, **kwargs)
+
+        return guard
+
+    for cls in (sp.csr_array, sp.csr_matrix, sp.csc_array, sp.csc_matrix, sp.coo_array, sp.coo_matrix):
+        for name in ("toarray", "todense"):
+            monkeypatch.setattr(cls, name, guarded(getattr(cls, name)))
+    with pytest.raises(AssertionError):
+        X.toarray()
+    assert_nearest(nearest_neighbors(X, 15, metric=metric, metric_kwds=metric_kwds), true, 15)
+
+
+@pytest.fixture(scope="module")
+def clusters():
+    """1,500 rows in ten clusters, a third of their values zero."""
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(1500, 4)) + 5 * rng.normal(size=(10, 4))[rng.integers(0, 10, size=1500)]
+    return np.maximum(X @ rng.normal(size=(4, 20)) + 2, 0).astype(np.float32)
+
+
+@pytest.fixture
+def only_pynndescent(monkeypatch):
+    monkeypatch.setattr(neighbors, "EXACT_WORK", 0)
+
+
+@pytest.mark.parametrize("container", ["dense", "csr_array"])
+def test_pynndescent_has_high_recall_and_is_reproducible(clusters, only_pynndescent, container):
+    X = FORMATS[container](clusters)
+    true = true_distances(clusters)
+    global_state = np.random.get_state()[1].copy()  # noqa: NPY002
+    indices, distances = nearest_neighbors(X, 15, random_state=0)
+    again = nearest_neighbors(X, 15, random_state=0)
+    assert (np.random.get_state()[1] == global_state).all()  # noqa: NPY002
+    assert (indices == again[0]).all()
+    assert (distances == again[1]).all()
+    assert (indices[:, 0] == np.arange(1500)).all()
+    assert (distances[:, 0] == 0).all()
+    actual = np.take_along_axis(true, indices.astype(int), axis=1)
+    np.testing.assert_allclose(distances, actual, rtol=1e-4, atol=1e-4)
+    assert (actual <= np.sort(true, axis=1)[:, 14:15] * (1 + 1e-6)).mean() > 0.95
+
+
+def test_pynndescent_takes_any_number_of_jobs_and_leaves_numba_as_it_was(clusters, only_pynndescent):
+    n_threads = numba.get_num_threads()
+    expected, _ = nearest_neighbors(clusters, 15, random_state=0)
+    for n_jobs in (1, -1, numba.config.NUMBA_NUM_THREADS + 1):
+        indices, _ = nearest_neighbors(clusters, 15, n_jobs=n_jobs, random_state=0)
+        assert numba.get_num_threads() == n_threads
+        assert (indices == expected).mean() > 0.95
+
+
+@pytest.mark.parametrize(("metric", "metric_kwds"), CASES)
+@pytest.mark.parametrize("container", ["dense", "csr_array"])
+def test_neighbors_that_pynndescent_misses_are_filled_exactly(
+    ordinary, only_pynndescent, monkeypatch, container, metric, metric_kwds
+):
+    class Forgetful:
+        """Finds all neighbours of most rows, and none or some of a few."""
+
+        def __init__(self, X, n_neighbors, metric, metric_kwds, **kwargs):
+            true = true_distances(X, metric, metric_kwds)
+            indices = np.argsort(true, axis=1)[:, :n_neighbors].astype(np.int32)
+            distances = np.take_along_axis(true, indices, axis=1).astype(np.float32)
+            indices[[0, 5], 1:], distances[[0, 5], 1:] = -1, np.inf
+            indices[[7, 100, 200], -1], distances[[7, 100, 200], -1] = -1, np.inf
+            self.neighbor_graph = indices, distances
+
+    monkeypatch.setattr(pynndescent, "NNDescent", Forgetful)
+    result = nearest_neighbors(FORMATS[container](ordinary), 15, metric=metric, metric_kwds=metric_kwds)
+    assert_nearest(result, true_distances(ordinary, metric, metric_kwds), 15)
+
+
+@pytest.mark.parametrize(
+    ("metric", "metric_kwds", "message"),
+    [
+        ("euclidean", {"p": 2}, "metric_kwds={'p': 2}: metric 'euclidean' takes no arguments."),
+        ("cosine", {"w": 2}, "metric_kwds={'w': 2}: metric 'cosine' takes no arguments."),
+        ("minkowski", {"q": 2}, r"metric_kwds={'q': 2}: metric 'minkowski' takes \['p'\]."),
+        ("minkowski", {"p": 0.5}, "metric_kwds={'p': 0.5}: p must be a number of at least 1."),
+        ("minkowski", {"p": "2"}, "metric_kwds={'p': '2'}: p must be a number of at least 1."),
+        ("minkowski", {"p": np.inf}, "metric_kwds={'p': inf}: p must be a number of at least 1."),
+        ("minkowski", {"p": np.nan}, "metric_kwds={'p': nan}: p must be a number of at least 1."),
+    ],
+)
+def test_wrong_arguments_of_a_metric_are_named(metric, metric_kwds, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        check_metric(metric, metric_kwds)
+
+
+@pytest.mark.parametrize(("metric", "metric_kwds"), [*CASES, ("euclidean", {}), ("minkowski", {"p": np.float32(2)})])
+def test_right_arguments_of_a_metric_pass(metric, metric_kwds):
+    assert check_metric(metric, metric_kwds) is None
