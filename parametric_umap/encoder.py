@@ -31,7 +31,7 @@ class Standardize(nn.Module):
         mean = torch.as_tensor(np.asarray(mean), dtype=torch.float64)
         self.register_buffer("mean", mean.float())
         self.register_buffer("mean_remainder", (mean - mean.float()).float())
-        self.scale = float(scale)
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
 
     @classmethod
     def of(cls, X):
@@ -45,7 +45,7 @@ class Standardize(nn.Module):
         Returns
         -------
         standardize : Standardize
-            Its scale is 1 where all rows are equal.
+            Its scale is 1 where all rows are equal, as far as their precision tells.
         """
         largest = float(abs(X).max()) or 1.0  # keeps squares of extreme units within float64
         mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
@@ -54,7 +54,8 @@ class Standardize(nn.Module):
         else:
             squares = sum(np.square((chunk - mean) / largest).sum() for chunk in _chunks(X)) / X.shape[0]
         scale = largest * np.sqrt(max(squares, 0) / X.shape[1])
-        return cls(mean, scale if scale > np.finfo(X.dtype).eps * largest else 1.0)
+        negligible = max(np.finfo(X.dtype).eps * largest, np.finfo(np.float32).tiny)
+        return cls(mean, scale if scale > negligible else 1.0)
 
     def forward(self, x):
         """Standardize rows.
@@ -69,7 +70,7 @@ class Standardize(nn.Module):
         x : Tensor of shape (n_rows, n_features), float32
             Rows in the network's.
         """
-        return ((x - self.mean.to(x.dtype)).sub_(self.mean_remainder.to(x.dtype)).div_(self.scale)).float()
+        return ((x - self.mean.to(x.dtype)).sub_(self.mean_remainder.to(x.dtype)).div_(self.scale.to(x.dtype))).float()
 
 
 def _chunks(X, n_rows=4096):

@@ -5,6 +5,8 @@ is the similarity of the UMAP paper; with it the repulsion of two points that me
 0.001 into its gradient), and loss and gradient belong together everywhere.
 """
 
+import math
+
 import numpy as np
 import torch
 from scipy.optimize import curve_fit
@@ -88,11 +90,11 @@ class EdgeCrossEntropy:
         Number of random points that repel, for one positive edge.
     repulsion_strength : float
         Factor of the repulsion.
-    n_columns : int, default=512
+    n_columns : int, default=256
         Number of rows of the batch that serve as random points.
     """
 
-    def __init__(self, a, b, negative_sample_rate, repulsion_strength, n_columns=512):
+    def __init__(self, a, b, negative_sample_rate, repulsion_strength, n_columns=256):
         self.a = a
         self.b = b
         self.negative_sample_rate = negative_sample_rate
@@ -137,7 +139,7 @@ class EdgeCrossEntropy:
             Its gradient; two points that coincide exert no force on each other.
         """
         attraction, pull = self._attraction(z)
-        repulsion, push = self._repulsion(z - z.mean(dim=0))
+        repulsion, push = self._repulsion(z)
         return attraction + repulsion, pull + push
 
     def _attraction(self, z):
@@ -151,13 +153,19 @@ class EdgeCrossEntropy:
     def _repulsion(self, z):
         columns = z[: self.n_columns]
         weight = self.repulsion_strength * self.negative_sample_rate / (len(z) * len(columns))
-        s = torch.addmm(columns.square().sum(dim=1), z, columns.T, alpha=-2).add_(z.square().sum(dim=1, keepdim=True))
-        s.clamp_(min=0).add_(EPSILON)
-        log_growth = s.log().mul_(self.b).add_(np.log(self.a))
-        growth = log_growth.exp()
-        # -log(1 - q) = log(1 + growth) - log(growth), and d/ds of it is -b / (s (1 + growth))
-        loss = (growth.log1p() - log_growth).sum() * weight
-        strength = s.mul_(growth.add_(1)).reciprocal_().mul_(-2 * self.b * weight)
-        gradient = z * strength.sum(dim=1, keepdim=True) - strength @ columns
-        gradient[: self.n_columns] += columns * strength.sum(dim=0)[:, None] - strength.T @ z
+        # Differences are taken directly: the expanded square would lose near points of a wide embedding in float32.
+        differences = [coordinate[:, None] - coordinate[: self.n_columns] for coordinate in z.T]
+        s = torch.full_like(differences[0], EPSILON)
+        for difference in differences:
+            s.addcmul_(difference, difference)
+        log_growth = s.log().mul_(self.b).add_(math.log(self.a))
+        inverse_q = log_growth.exp().add_(1)
+        # -log(1 - q) = log(1 + growth) - log(growth), and its derivative by s is -b / (s (1 + growth))
+        strength = s.mul_(inverse_q).reciprocal_().mul_(-2 * self.b * weight)
+        loss = inverse_q.log_().sub_(log_growth).sum() * weight
+        gradient = torch.empty_like(z)
+        for i, difference in enumerate(differences):
+            force = difference.mul_(strength)
+            gradient[:, i] = force.sum(dim=1)
+            gradient[: self.n_columns, i] -= force.sum(dim=0)
         return loss, gradient

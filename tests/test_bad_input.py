@@ -23,7 +23,7 @@ def with_value(value):
         (with_value(np.nan), "Input X contains NaN"),
         (with_value(np.inf), "Input X contains infinity"),
         (sp.csr_array(with_value(np.nan)), "Input X contains NaN"),
-        (with_value(1e200), r"X holds 1e\+200, which is beyond the range of float32"),
+        (with_value(1e200), r"X holds ±1e\+200, which is beyond the range of float32"),
         (X[:0], r"Found array with 0 sample\(s\) \(shape=\(0, 4\)\) while a minimum of 2 is required"),
         (X[:, :0], r"Found array with 0 feature\(s\)"),
         (X[:1], r"Found array with 1 sample\(s\) \(shape=\(1, 4\)\) while a minimum of 2 is required"),
@@ -144,9 +144,7 @@ def test_cuda_is_refused_where_there_is_none(monkeypatch):
 @pytest.mark.parametrize(("n_samples", "taken"), [(10, 9), (3, 2), (2, 2)])
 def test_too_many_neighbors_are_cut_with_a_warning(n_samples, taken):
     rows = X[:n_samples]
-    with pytest.warns(
-        UserWarning, match=f"n_neighbors=15 is more than {n_samples} rows have; {taken} is taken instead"
-    ):
+    with pytest.warns(UserWarning, match=f"n_neighbors=15 is too large for {n_samples} rows; {taken} is taken instead"):
         cut = ParametricUMAP(random_state=0, **{**QUICK, "n_neighbors": 15}).fit(rows)
     fitting = ParametricUMAP(random_state=0, **{**QUICK, "n_neighbors": taken}).fit(rows)
     np.testing.assert_array_equal(cut.embedding_, fitting.embedding_)

@@ -3,7 +3,7 @@
 from .phases import MainEmbedding, SpectralInit
 from .rows import as_rows, embed, feature_gap
 from .sampler import EdgeSampler
-from .surroundings import device_or_cpu, resolve_device, surroundings
+from .surroundings import device_or_cpu, new_generator, resolve_device, surroundings
 from .training import train
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "device_or_cpu",
     "embed",
     "feature_gap",
+    "new_generator",
     "resolve_device",
     "surroundings",
     "train",

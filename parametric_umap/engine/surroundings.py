@@ -64,6 +64,24 @@ def device_or_cpu(device):
         return torch.device("cpu")
 
 
+def new_generator(device, seed):
+    """Make a source of random numbers for the engine.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where they are wanted.
+    seed : int
+        The same seed gives the same numbers on the same device.
+
+    Returns
+    -------
+    generator : torch.Generator
+        On the device; on the CPU for MPS, which has no float64 to draw edges with.
+    """
+    return torch.Generator("cpu" if device.type == "mps" else device).manual_seed(seed)
+
+
 @contextmanager
 def surroundings(device, n_jobs=None, seed=None):
     """Set torch up for training, and put everything back afterwards.
@@ -85,13 +103,12 @@ def surroundings(device, n_jobs=None, seed=None):
             stack.callback(torch.set_num_threads, n_threads)
             torch.set_num_threads(effective_n_jobs(n_jobs))
         if seed is not None:
-            accelerators = [device] if device.type != "cpu" else []
-            stack.enter_context(
-                torch.random.fork_rng(accelerators, device_type=device.type if accelerators else "cuda")
-            )
+            stack.callback(torch.set_rng_state, torch.get_rng_state())
             torch.default_generator.manual_seed(seed)
             if device.type == "cuda":
+                stack.callback(torch.cuda.set_rng_state, torch.cuda.get_rng_state(device), device)
                 torch.cuda.default_generators[device.index].manual_seed(seed)
             elif device.type == "mps":
+                stack.callback(torch.mps.set_rng_state, torch.mps.get_rng_state())
                 torch.mps.manual_seed(seed)
         yield

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import torch
 
-
-# Rows of noise that a phase draws once; every step takes a window of them.
+# Numbers, and at most rows, of noise that a phase draws once; every step takes a window of them.
+NOISE_SIZE = 2**26
 NOISE_ROWS = 4096
 
 
@@ -44,7 +44,7 @@ def train(network, rows, phase, generator, *, input_noise=0.0, on_epoch):
     optimizer = torch.optim.Adam(parameters, lr=phase.learning_rate, fused=True)
     n_steps = phase.n_epochs * phase.batches_per_epoch
     losses = np.empty(phase.n_epochs)
-    noise = Noise(input_noise, rows.shape[1], generator) if input_noise else None
+    noise = Noise(input_noise, rows.shape[1], generator, rows.device) if input_noise else None
     network.train()
     for epoch in range(phase.n_epochs):
         total = 0
@@ -52,7 +52,7 @@ def train(network, rows, phase, generator, *, input_noise=0.0, on_epoch):
             progress = (epoch * phase.batches_per_epoch + batch) / n_steps
             optimizer.param_groups[0]["lr"] = phase.learning_rate * (1 + math.cos(math.pi * progress)) / 2
             total += step(network, rows, phase, optimizer, index, noise)
-        losses[epoch] = total / phase.batches_per_epoch
+        losses[epoch] = float(total) / phase.batches_per_epoch
         if not np.isfinite(losses[epoch]):
             raise FloatingPointError(
                 f"the loss of phase {phase.name!r} became {losses[epoch]} in epoch {epoch + 1}; "
@@ -73,18 +73,21 @@ class Noise:
     n_features : int
         Width of the rows.
     generator : torch.Generator
-        Source of randomness; its device is the noise's.
+        Source of randomness.
+    device : torch.device
+        Where the rows are.
     """
 
-    def __init__(self, scale, n_features, generator):
+    def __init__(self, scale, n_features, generator, device):
+        self.n_rows = min(NOISE_ROWS, max(64, NOISE_SIZE // n_features))
+        pool = torch.empty((self.n_rows, n_features), dtype=torch.float32, device=generator.device)
+        self.pool = pool.normal_(0, scale, generator=generator).to(device)
         self.generator = generator
-        self.pool = torch.empty((NOISE_ROWS, n_features), dtype=torch.float32, device=generator.device)
-        self.pool.normal_(0, scale, generator=generator)
 
     def window(self, n_rows):
         """Take noise for so many rows from a random place of the pool."""
-        start = torch.randint(NOISE_ROWS, (1,), generator=self.generator, device=self.pool.device)
-        place = (start + torch.arange(n_rows, device=self.pool.device)) % NOISE_ROWS
+        start = torch.randint(self.n_rows, (1,), generator=self.generator, device=self.generator.device)
+        place = (start.to(self.pool.device) + torch.arange(n_rows, device=self.pool.device)) % self.n_rows
         return self.pool[place]
 
 
@@ -107,7 +110,7 @@ def step(network, rows, phase, optimizer, index, noise):
     loss : Tensor of shape (), float32
         The batch's loss, before the step.
     """
-    index = index.to(getattr(rows, "device", index.device))
+    index = index.to(rows.device)
     each_once = len(index) >= len(rows)
     x = rows[:] if each_once else rows[index]
     z = network(x if noise is None else x + noise.window(len(x)))

@@ -1,0 +1,19 @@
+"""What several test modules need."""
+
+import pytest
+import torch
+from mnist import load_mnist
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    """MNIST, as ``load_mnist`` of ``benchmarks/mnist.py`` returns it."""
+    try:
+        return load_mnist()
+    except Exception as error:
+        pytest.skip(f"MNIST is not here, and could not be fetched: {error!r}")
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+        pytest.skip("torch finds no CUDA device here")

@@ -1,0 +1,489 @@
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from torch import nn
+
+from parametric_umap.encoder import Encoder, Standardize
+from parametric_umap.engine import (
+    EdgeSampler,
+    MainEmbedding,
+    SpectralInit,
+    as_rows,
+    device_or_cpu,
+    embed,
+    feature_gap,
+    resolve_device,
+    surroundings,
+    train,
+)
+from parametric_umap.engine import rows as rows_module
+from parametric_umap.engine.training import step
+from parametric_umap.losses import EdgeCrossEntropy
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """So small steps are quicker, above all where other processes share the cores."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def as_given(x):
+    return x.float()
+
+
+def random_graph(n=30, seed=0):
+    """Symmetric weights, a few of them stored zeros, and an isolated last node."""
+    rng = np.random.default_rng(seed)
+    weights = np.triu(rng.uniform(0.01, 1, size=(n, n)) * (rng.uniform(size=(n, n)) < 0.3), 1)
+    weights[-1:] = weights[:, -1:] = 0
+    graph = sp.csr_array((weights + weights.T).astype(np.float32))
+    graph.data[[0, 5, -1]] = 0
+    return graph
+
+
+def linear_problem(n=400, n_features=3):
+    """Rows, positions that are an affine function of them, and a network that can learn it."""
+    rows = torch.randn(n, n_features, generator=generator(1))
+    positions = rows @ torch.randn(n_features, 2, generator=generator(2)) + torch.tensor([1.0, -2.0])
+    network = Encoder(Standardize(np.zeros(n_features), 1.0), 2, (), "silu", generator(3)).network
+    return network, rows, positions
+
+
+def no_report(phase, epoch, loss):
+    pass
+
+
+def test_edges_are_drawn_as_often_as_their_weights_say():
+    graph = random_graph()
+    n_draws = 200_000
+    heads, tails = EdgeSampler(graph, CPU).draw((n_draws,), generator())
+    assert heads.dtype == tails.dtype == torch.int64
+    counts = np.zeros(graph.shape)
+    np.add.at(counts, (heads.numpy(), tails.numpy()), 1)
+    expected = graph.toarray().astype(np.float64) * n_draws / graph.sum(dtype=np.float64)
+    assert (counts[expected == 0] == 0).all()
+    edges = expected > 0
+    statistic = ((counts - expected)[edges] ** 2 / expected[edges]).sum()
+    degrees = edges.sum() - 1
+    assert abs(statistic - degrees) < 5 * np.sqrt(2 * degrees)
+
+
+def test_draws_have_the_shape_asked_for_and_come_from_the_generator():
+    sampler = EdgeSampler(random_graph(), CPU)
+    state = torch.get_rng_state()
+    draws = [sampler.draw((7, 5), generator(seed)) for seed in (0, 0, 1)]
+    assert (torch.get_rng_state() == state).all()
+    assert draws[0][0].shape == draws[0][1].shape == (7, 5)
+    assert (torch.stack(draws[0]) == torch.stack(draws[1])).all()
+    assert (torch.stack(draws[0]) != torch.stack(draws[2])).any()
+
+
+def test_a_graph_of_one_edge_gives_that_edge():
+    graph = sp.csr_array((np.float32([1e-30, 1e-30]), ([2, 4], [4, 2])), shape=(6, 6))
+    heads, tails = EdgeSampler(graph, CPU).draw((100,), generator())
+    assert set(zip(heads.tolist(), tails.tolist(), strict=True)) == {(2, 4), (4, 2)}
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(10, 3), (10, 10), (10, 500), (1, 1), (1000, 64), (11, 10)])
+def test_an_epoch_of_positions_visits_every_row(n, batch_size):
+    phase = SpectralInit(torch.zeros(n, 2), n_epochs=1, batch_size=batch_size, learning_rate=0.1)
+    index = phase.draw_epoch(generator())
+    assert index.shape == (phase.batches_per_epoch, phase.batch_size)
+    assert phase.batch_size == min(n, batch_size)
+    visits = torch.bincount(index.flatten(), minlength=n)
+    assert len(visits) == n
+    assert visits.min() == 1
+    assert visits.sum() < n + batch_size
+    assert n == 1 or (index != phase.draw_epoch(generator(1))).any()
+
+
+def test_positions_of_a_batch_are_compared_with_its_rows():
+    positions = torch.randn(10, 2, generator=generator())
+    phase = SpectralInit(positions, n_epochs=1, batch_size=4, learning_rate=0.1)
+    index = torch.tensor([3, 9, 3])
+    loss, gradient = phase.loss_and_gradient(positions[index] + torch.tensor([1.0, 0.0]), index)
+    assert loss.item() == pytest.approx(0.5)
+    torch.testing.assert_close(gradient, torch.tensor([[1 / 3, 0.0]] * 3))
+
+
+def test_an_epoch_of_edges_holds_heads_then_tails():
+    graph = random_graph()
+    phase = MainEmbedding(
+        EdgeSampler(graph, CPU),
+        EdgeCrossEntropy(1.6, 0.9, 5, 1.0),
+        n_epochs=1,
+        batches_per_epoch=6,
+        batch_size=50,
+        learning_rate=0.1,
+    )
+    index = phase.draw_epoch(generator())
+    assert index.shape == (6, 100)
+    assert (graph.toarray()[index[:, :50], index[:, 50:]] > 0).all()
+    z = torch.randn(100, 2, generator=generator())
+    value = EdgeCrossEntropy(1.6, 0.9, 5, 1.0).value(z)
+    torch.testing.assert_close(phase.loss_and_gradient(z, index[0])[0], value)
+
+
+class Counting:
+    """A phase whose losses are 0, 1, 2, … and whose gradient is zero."""
+
+    name = "counting"
+    n_epochs = 3
+    batches_per_epoch = 4
+    learning_rate = 0.1
+
+    def __init__(self):
+        self.n_steps = 0
+
+    def draw_epoch(self, generator):
+        return torch.zeros(self.batches_per_epoch, 2, dtype=torch.int64)
+
+    def loss_and_gradient(self, z, index):
+        assert not z.requires_grad
+        self.n_steps += 1
+        return torch.tensor(self.n_steps - 1.0), torch.zeros_like(z)
+
+
+def test_losses_are_the_means_of_the_batches_and_are_reported_after_every_epoch():
+    phase, reports = Counting(), []
+    losses = train(nn.Linear(3, 2), torch.ones(5, 3), phase, generator(), on_epoch=lambda *args: reports.append(args))
+    assert losses.dtype == np.float64
+    assert losses.tolist() == [1.5, 5.5, 9.5]
+    assert reports == [(phase, 1, 1.5), (phase, 2, 5.5), (phase, 3, 9.5)]
+
+
+@pytest.mark.parametrize(("batch_size", "n_epochs"), [(50, 40), (400, 300), (5000, 300)])
+def test_training_learns_a_linear_target(batch_size, n_epochs):
+    network, rows, positions = linear_problem()
+    phase = SpectralInit(positions, n_epochs=n_epochs, batch_size=batch_size, learning_rate=0.2)
+    losses = train(network, rows, phase, generator(), on_epoch=no_report)
+    assert losses.shape == (n_epochs,)
+    assert losses[-1] < 1e-4 * losses[0]
+    assert (network(rows) - positions).abs().max() < 0.02
+    assert not network.training
+
+
+def test_training_on_the_graph_lowers_the_loss_and_draws_its_parts_together():
+    graph = sp.csr_array(sp.block_diag([np.ones((20, 20)) - np.eye(20)] * 2), dtype=np.float32)
+    rows = torch.eye(40)
+    network = Encoder(Standardize(np.zeros(40), 1.0), 2, (16,), "silu", generator()).network
+    loss = EdgeCrossEntropy(1.6, 0.9, 1, 1.0)
+    phase = MainEmbedding(
+        EdgeSampler(graph, CPU), loss, n_epochs=10, batches_per_epoch=20, batch_size=64, learning_rate=0.05
+    )
+    losses = train(network, rows, phase, generator(), on_epoch=no_report)
+    assert losses[-1] < 0.8 * losses[0]
+    with torch.no_grad():
+        one, other = network(rows).split(20)
+    assert torch.cdist(one, other).mean() > 1.5 * torch.cdist(one, one).mean()
+
+
+def test_training_is_the_same_for_the_same_generator():
+    graph = random_graph()
+    weights = []
+    for seed in (0, 0, 1):
+        network = Encoder(Standardize(np.zeros(30), 1.0), 2, (8,), "silu", generator()).network
+        phase = MainEmbedding(
+            EdgeSampler(graph, CPU),
+            EdgeCrossEntropy(1.6, 0.9, 5, 1.0),
+            n_epochs=2,
+            batches_per_epoch=5,
+            batch_size=64,
+            learning_rate=0.05,
+        )
+        train(network, torch.eye(30), phase, generator(seed), input_noise=0.1, on_epoch=no_report)
+        weights.append(torch.cat([parameter.detach().flatten() for parameter in network.parameters()]))
+    assert (weights[0] == weights[1]).all()
+    assert (weights[0] != weights[2]).any()
+
+
+def test_learning_rate_falls_to_zero_along_half_a_cosine(monkeypatch):
+    rates = []
+
+    class Spy(torch.optim.Adam):
+        def step(self, *args, **kwargs):
+            rates.append(float(self.param_groups[0]["lr"]))
+            return super().step(*args, **kwargs)
+
+    monkeypatch.setattr(torch.optim, "Adam", Spy)
+    network, rows, positions = linear_problem()
+    phase = SpectralInit(positions, n_epochs=10, batch_size=20, learning_rate=0.3)
+    train(network, rows, phase, generator(), on_epoch=no_report)
+    assert len(rates) == 200
+    expected = [0.15 * (1 + math.cos(math.pi * i / 200)) for i in range(200)]
+    np.testing.assert_allclose(rates, expected, atol=0.3 * math.pi / 400)  # half a step of the schedule
+    assert rates[0] == pytest.approx(0.3, rel=1e-3)
+    assert rates[-1] < 1e-3 * 0.3
+    assert (np.diff(rates) < 0).all()
+
+
+@pytest.mark.parametrize("batch_size", [50, 400])
+def test_parameters_that_need_no_gradient_stay(batch_size):
+    _, rows, positions = linear_problem()
+    network = nn.Sequential(nn.Linear(3, 6), nn.Linear(6, 2))
+    network[0].requires_grad_(False)
+    network[1].bias.requires_grad_(False)
+    before = [parameter.clone() for parameter in network.parameters()]
+    phase = SpectralInit(positions, n_epochs=3, batch_size=batch_size, learning_rate=0.1)
+    train(network, rows, phase, generator(), on_epoch=no_report)
+    changed = [(old != new).any().item() for old, new in zip(before, network.parameters(), strict=True)]
+    assert changed == [False, False, True, False]
+
+
+@pytest.mark.parametrize("case", ["learning rate", "targets", "graph"])
+def test_training_that_diverges_names_its_phase(case):
+    network, rows, positions = linear_problem()
+    learning_rate = 0.1 if case == "targets" else 1e30
+    if case == "targets":
+        positions[7, 1] = torch.inf
+    phase = SpectralInit(positions, n_epochs=5, batch_size=40, learning_rate=learning_rate)
+    if case == "graph":
+        network, rows = nn.Linear(30, 2), torch.eye(30)
+        phase = MainEmbedding(
+            EdgeSampler(random_graph(), CPU),
+            EdgeCrossEntropy(1.6, 0.9, 5, 1.0),
+            n_epochs=5,
+            batches_per_epoch=10,
+            batch_size=64,
+            learning_rate=learning_rate,
+        )
+    reports = []
+    message = f"^the loss of phase '{phase.name}' became (inf|nan) in epoch 1; a learning rate below {learning_rate}"
+    with pytest.raises(FloatingPointError, match=message.replace("+", r"\+")):
+        train(network, rows, phase, generator(), on_epoch=lambda *args: reports.append(args))
+    assert reports == []
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("n_index", [11, 12, 13, 100])
+def test_a_batch_that_outnumbers_the_rows_has_the_gradient_of_the_gathered_one(n_index, container):
+    X = np.random.default_rng(0).normal(size=(12, 3))
+    rows = as_rows(container(X), as_given, CPU)
+    network = Encoder(Standardize(np.zeros(3), 1.0), 2, (8,), "silu", generator()).network
+    positions = torch.randn(12, 2, generator=generator())
+    phase = SpectralInit(positions, n_epochs=1, batch_size=12, learning_rate=0.1)
+    index = torch.randint(12, (n_index,), generator=generator())
+    z = network(torch.from_numpy(X).float()[index])
+    expected_loss = ((z - positions[index]) ** 2).mean()
+    expected = torch.autograd.grad(expected_loss, list(network.parameters()))
+    loss = step(network, rows, phase, torch.optim.SGD(network.parameters(), lr=0.0), index, None)
+    torch.testing.assert_close(loss, expected_loss.detach())
+    for parameter, gradient in zip(network.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
+
+
+class Recording(nn.Module):
+    """A linear map that remembers its input."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 2)
+        self.inputs = []
+
+    def forward(self, x):
+        self.inputs.append(x.detach().clone())
+        return self.linear(x)
+
+
+@pytest.mark.parametrize("batch_size", [2000, 5000])
+def test_input_noise_has_the_deviation_asked_for_and_leaves_the_rows_alone(batch_size):
+    rows = torch.ones(5000, 3)
+    phase = SpectralInit(torch.zeros(5000, 2), n_epochs=2, batch_size=batch_size, learning_rate=0.1)
+    network = Recording()
+    train(network, rows, phase, generator(), input_noise=0.2, on_epoch=no_report)
+    assert (rows == 1).all()
+    for noise in network.inputs:
+        assert (noise - 1).mean().abs() < 0.02
+        assert (noise - 1).std().item() == pytest.approx(0.2, rel=0.05)
+    assert (network.inputs[0] != network.inputs[1]).any()
+
+
+def test_without_input_noise_the_network_sees_the_rows():
+    rows = torch.randn(100, 3, generator=generator())
+    phase = SpectralInit(torch.zeros(100, 2), n_epochs=1, batch_size=100, learning_rate=0.1)
+    network = Recording()
+    train(network, rows, phase, generator(), on_epoch=no_report)
+    assert (network.inputs[0].sort(dim=0).values == rows.sort(dim=0).values).all()
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_feature_gap_is_the_mean_distance_to_the_nearest_neighbor_per_root_feature(container):
+    X = np.random.default_rng(0).normal(size=(300, 6))
+    distances = np.linalg.norm(X[:, None] - X, axis=2)
+    indices = np.argsort(distances, axis=1)[:, :5].astype(np.int32)
+    expected = np.sort(distances, axis=1)[:, 1].mean() / 6**0.5
+    rows = as_rows(container(X), as_given, CPU)
+    assert feature_gap(rows, indices, n_samples=300) == pytest.approx(expected, rel=1e-5)
+    assert feature_gap(rows, indices, n_samples=100) == pytest.approx(expected, rel=0.1)
+
+
+def sparse_data(dtype=np.float64):
+    rng = np.random.default_rng(0)
+    return sp.csr_array((rng.normal(size=(700, 9)) * (rng.uniform(size=(700, 9)) < 0.3)).astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("container", [sp.csr_array, sp.csr_matrix])
+def test_dense_and_sparse_rows_are_identical(monkeypatch, container, dtype):
+    monkeypatch.setattr(rows_module, "CHUNK_BYTES", 1)
+    X = sparse_data(dtype)
+    prepare = Standardize.of(X.toarray())
+    dense, sparse = as_rows(X.toarray(), prepare, CPU), as_rows(container(X), prepare, CPU)
+    expected = prepare(torch.from_numpy(X.toarray()))
+    assert len(dense) == len(sparse) == 700
+    assert dense.shape == sparse.shape == (700, 9)
+    for index in (torch.tensor([5, 699, 0, 5]), slice(None), slice(3, 8), torch.arange(700)):
+        assert dense[index].dtype == sparse[index].dtype == torch.float32
+        assert (dense[index] == expected[index]).all()
+        assert (sparse[index] == expected[index]).all()
+
+
+def test_rows_do_not_share_memory_with_the_data():
+    X = np.ones((5, 3), dtype=np.float32)
+    rows = as_rows(X, as_given, CPU)
+    rows.zero_()
+    assert (X == 1).all()
+
+
+def test_sparse_rows_are_never_made_dense_as_a_whole(monkeypatch):
+    X = sparse_data()
+    toarray = sp.csr_array.toarray
+
+    def guard(self, *args, **kwargs):
+        assert self.shape[0] < X.shape[0], "the whole matrix was made dense"
+        return toarray(self, *args, **kwargs)
+
+    monkeypatch.setattr(sp.csr_array, "toarray", guard)
+    monkeypatch.setattr(sp.csr_array, "todense", guard)
+    monkeypatch.setattr(rows_module, "CHUNK_BYTES", 1)
+    with pytest.raises(AssertionError, match="made dense"):
+        X.toarray()
+    rows = as_rows(X, as_given, CPU)
+    network = nn.Linear(9, 2)
+    phase = SpectralInit(torch.zeros(700, 2), n_epochs=1, batch_size=100, learning_rate=0.1)
+    losses = train(network, rows, phase, generator(), on_epoch=no_report)
+    assert np.isfinite(losses).all()
+    assert embed(as_given, network, X, CPU).shape == (700, 2)
+
+
+@pytest.mark.parametrize("n", [1, 255, 256, 257, 512, 700])
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_embedding_equals_the_network_across_chunks(monkeypatch, container, n):
+    monkeypatch.setattr(rows_module, "CHUNK_BYTES", 1)
+    X = sparse_data().toarray()[:n]
+    encoder = Encoder(Standardize.of(sparse_data()), 2, (8,), "silu", generator())
+    sizes = []
+    encoder.register_forward_hook(lambda module, inputs, output: sizes.append(len(output)))
+    embedding = embed(torch.Tensor.double, encoder, container(X), CPU)
+    assert sum(sizes) == n
+    assert len(sizes) == -(-n // 256)
+    with torch.no_grad():
+        expected = encoder(torch.from_numpy(X)).numpy()
+    assert embedding.dtype == np.float32
+    assert embedding.shape == (n, 2)
+    np.testing.assert_allclose(embedding, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [1e38, -np.inf, np.nan])
+def test_an_embedding_that_is_not_finite_is_refused(value):
+    network = nn.Linear(3, 2)
+    nn.init.constant_(network.weight, 10.0)
+    X = np.ones((4, 3))
+    X[2, 1] = value
+    with pytest.raises(ValueError, match=r"^X has rows for which the encoder's output is not finite"):
+        embed(as_given, network, X, CPU)
+
+
+def test_auto_takes_cuda_where_there_is_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto") == CPU
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    assert resolve_device("auto") == torch.device("cuda", 1)
+    assert resolve_device("cuda") == torch.device("cuda", 1)
+    assert resolve_device("cuda:0") == torch.device("cuda", 0)
+    with pytest.raises(ValueError, match=r"^device='cuda:2' was asked for, but torch finds 2 CUDA device"):
+        resolve_device("cuda:2")
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0", CPU])
+def test_the_cpu_resolves_to_itself(device):
+    assert resolve_device(device) == CPU
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:99", "cuda:1000", torch.device("cuda", 3)])
+def test_cuda_without_cuda_is_refused(monkeypatch, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"^device='cuda.*' was asked for, but torch finds 0 CUDA device\(s\) here.$"):
+        resolve_device(device)
+    assert device_or_cpu(device) == CPU
+
+
+def test_mps_without_mps_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"^device='mps' was asked for, but torch finds no MPS device here.$"):
+        resolve_device("mps")
+
+
+@pytest.mark.parametrize("device", ["tpu", "", "gpu", "cuda:x", "cuda:-1", "meta", torch.device("meta"), "xla", "xpu"])
+def test_other_devices_are_refused(device):
+    message = "is not a device for this estimator; allowed are 'auto', 'cpu', 'cuda', 'cuda:<index>', 'mps' or"
+    with pytest.raises(ValueError, match=f"^device='{device}' {message}"):
+        resolve_device(device)
+    assert device_or_cpu(device) == CPU
+
+
+def globals_of_torch():
+    return (
+        torch.get_num_threads(),
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.get_rng_state().tolist(),
+        np.random.get_state()[1].tolist(),  # noqa: NPY002
+    )
+
+
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("raises", [True, False])
+def test_surroundings_are_put_back(mode, raises):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with mode():
+            before = globals_of_torch()
+            try:
+                with surroundings(CPU, n_jobs=1, seed=0):
+                    assert torch.get_num_threads() == 1
+                    assert torch.is_grad_enabled()
+                    assert not torch.is_inference_mode_enabled()
+                    drawn = torch.rand(3)
+                    if raises:
+                        raise KeyboardInterrupt
+            except KeyboardInterrupt:
+                pass
+            assert globals_of_torch() == before
+            with surroundings(CPU, n_jobs=1, seed=0):
+                assert (torch.rand(3) == drawn).all()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_surroundings_touch_neither_threads_nor_random_state_unless_asked():
+    before = globals_of_torch()
+    with surroundings(CPU):
+        assert globals_of_torch() == before
+        torch.rand(1)
+    assert globals_of_torch()[3] != before[3]

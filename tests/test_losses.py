@@ -1,0 +1,182 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+import umap.umap_
+
+from parametric_umap.losses import EPSILON, EdgeCrossEntropy, PositionLoss, find_ab_params
+
+CURVES = [(1.5769, 0.8951), (1.9328, 0.7905), (0.1193, 1.9164), (5.0, 0.5), (1.0, 1.0)]
+
+
+def random_coordinates(n_rows, n_components, seed=0):
+    return 3 * torch.randn(n_rows, n_components, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def autograd(loss, z, *others):
+    """Value and gradient of ``loss.value`` by autograd."""
+    z = z.clone().requires_grad_()
+    value = loss.value(z, *others)
+    (gradient,) = torch.autograd.grad(value, z)
+    return value.detach(), gradient
+
+
+def assert_gradient_equals_autograd(loss, z, *others):
+    value, gradient = autograd(loss, z, *others)
+    loss_value, closed_form = loss.value_and_gradient(z, *others)
+    assert closed_form.dtype == torch.float64
+    assert closed_form.isfinite().all()
+    torch.testing.assert_close(closed_form, gradient, rtol=0, atol=1e-9)
+    torch.testing.assert_close(loss_value, value, rtol=1e-4, atol=1e-9)
+    return loss_value, value, closed_form
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+@pytest.mark.parametrize(
+    ("spread", "min_dist"),
+    [(1, 0.1), (1, 0), (1, 0.5), (1, 1), (0.5, 0.25), (2, 0.01), (5, 0.5), (10, 0.1), (0.3, 0.3)],
+)
+def test_curve_equals_umap_learn(spread, min_dist):
+    np.testing.assert_allclose(find_ab_params(spread, min_dist), umap.umap_.find_ab_params(spread, min_dist), rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("min_dist", [0, 0.1, 0.5, 0.99])
+def test_curve_is_fitted_without_a_warning(min_dist):
+    a, b = find_ab_params(1.0, min_dist)
+    assert a > 0
+    assert b > 0
+
+
+@pytest.mark.parametrize("n_components", [1, 2, 10])
+def test_position_loss_is_the_mean_squared_error(n_components):
+    z, positions = random_coordinates(7, n_components), random_coordinates(7, n_components, seed=1)
+    loss, _, gradient = assert_gradient_equals_autograd(PositionLoss(), z, positions)
+    expected = sum((z[i, c] - positions[i, c]) ** 2 for i in range(7) for c in range(n_components)) / (7 * n_components)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
+    assert PositionLoss().value(z, positions).item() == pytest.approx(expected.item(), rel=1e-12)
+    assert (PositionLoss().value_and_gradient(z, z)[1] == 0).all()
+    assert gradient.shape == z.shape
+
+
+@pytest.mark.parametrize("n_components", [1, 2, 3, 10])
+@pytest.mark.parametrize(("n_edges", "n_columns"), [(1, 512), (40, 512), (40, 80), (40, 79), (40, 7), (40, 1)])
+@pytest.mark.parametrize(("a", "b"), CURVES)
+def test_edge_gradient_equals_autograd(a, b, n_edges, n_columns, n_components):
+    loss = EdgeCrossEntropy(a, b, 5, 1.0, n_columns)
+    assert_gradient_equals_autograd(loss, random_coordinates(2 * n_edges, n_components))
+
+
+@pytest.mark.parametrize("repulsion_strength", [0.0, 0.3, 4.0])
+@pytest.mark.parametrize("negative_sample_rate", [1, 3, 50])
+def test_edge_gradient_equals_autograd_for_every_weight_of_repulsion(negative_sample_rate, repulsion_strength):
+    loss = EdgeCrossEntropy(1.5769, 0.8951, negative_sample_rate, repulsion_strength, 16)
+    assert_gradient_equals_autograd(loss, random_coordinates(60, 2))
+
+
+@pytest.mark.parametrize("n_components", [1, 2, 3, 10])
+@pytest.mark.parametrize("n_columns", [512, 10])
+@pytest.mark.parametrize(("a", "b"), CURVES)
+def test_edge_gradient_equals_autograd_where_points_coincide(a, b, n_columns, n_components):
+    z = random_coordinates(60, n_components)
+    z[30 + 2] = z[2]  # the two ends of an edge
+    z[5] = z[3]
+    z[40:45] = z[3]
+    assert_gradient_equals_autograd(EdgeCrossEntropy(a, b, 5, 1.0, n_columns), z)
+
+
+@pytest.mark.parametrize("n_components", [1, 2, 10])
+@pytest.mark.parametrize("n_columns", [512, 10])
+@pytest.mark.parametrize(("a", "b"), CURVES)
+def test_edge_gradient_equals_autograd_where_points_are_far(a, b, n_columns, n_components):
+    loss = EdgeCrossEntropy(a, b, 5, 1.0, n_columns)
+    z = random_coordinates(60, n_components)
+    assert_gradient_equals_autograd(loss, 1e4 * z)
+    assert_gradient_equals_autograd(loss, z + 1e4)
+    groups = z.clone()
+    groups[::2] += 100
+    assert_gradient_equals_autograd(loss, groups)
+
+
+@pytest.mark.parametrize("place", [0.0, 1 / 3, 1e4 / 3])
+@pytest.mark.parametrize(("a", "b"), CURVES)
+def test_points_that_coincide_exert_no_force_on_each_other(a, b, place):
+    z = torch.full((40, 2), place, dtype=torch.float64)
+    loss, gradient = EdgeCrossEntropy(a, b, 5, 1.0, 16).value_and_gradient(z)
+    assert loss.isfinite()
+    assert gradient.abs().max() < 1e-9
+
+
+def test_points_that_coincide_are_moved_alike():
+    z = random_coordinates(60, 2)
+    z[31] = z[1]
+    gradient = EdgeCrossEntropy(1.5769, 0.8951, 5, 1.0, n_columns=512).value_and_gradient(z)[1]
+    alone = EdgeCrossEntropy(1.5769, 0.8951, 5, 0.0).value_and_gradient(z)[1]
+    assert (alone[[1, 31]] == 0).all()
+    torch.testing.assert_close(gradient[1], gradient[31], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("n_edges", "n_columns"), [(6, 512), (6, 12), (6, 5)])
+@pytest.mark.parametrize(("a", "b"), CURVES)
+def test_edge_loss_is_the_stated_formula(a, b, n_edges, n_columns):
+    rate, strength = 3, 0.7
+    z = random_coordinates(2 * n_edges, 2).numpy()
+
+    def similarity(x, y):
+        return 1 / (1 + a * (sum((p - q) ** 2 for p, q in zip(x, y, strict=True)) + EPSILON) ** b)
+
+    attraction = sum(-math.log(similarity(z[i], z[n_edges + i])) for i in range(n_edges)) / n_edges
+    columns = range(min(n_columns, 2 * n_edges))
+    repulsion = [-math.log(1 - similarity(z[i], z[k])) for i in range(2 * n_edges) for k in columns]
+    expected = attraction + strength * rate * sum(repulsion) / len(repulsion)
+    loss = EdgeCrossEntropy(a, b, rate, strength, n_columns)
+    assert loss.value(torch.from_numpy(z)).item() == pytest.approx(expected, rel=1e-9)
+    assert loss.value_and_gradient(torch.from_numpy(z))[0].item() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("a", "b"), CURVES)
+@pytest.mark.parametrize("distance", [3.0, 10.0, 100.0])
+def test_similarity_is_that_of_umap_where_epsilon_is_negligible(a, b, distance):
+    z = torch.tensor([[0.0, 0.0], [0.6 * distance, 0.8 * distance]], dtype=torch.float64)
+    q = math.exp(-EdgeCrossEntropy(a, b, 5, repulsion_strength=0.0).value(z).item())
+    assert q == pytest.approx(1 / (1 + a * distance ** (2 * b)), rel=1e-3 * b / distance**2 + 1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_loss_and_value_agree_closely_at_the_size_of_embeddings(seed):
+    z = random_coordinates(200, 2, seed)
+    z[50:60] = z[40]
+    loss = EdgeCrossEntropy(1.5769, 0.8951, 5, 1.0, 64)
+    torch.testing.assert_close(loss.value_and_gradient(z)[0], loss.value(z), rtol=1e-10, atol=0)
+
+
+def test_float32_gradient_is_close_to_the_float64_one_at_the_size_of_embeddings():
+    generator = torch.Generator().manual_seed(0)
+    centres = 40 * torch.rand(20, 2, generator=generator) - 20
+    z = centres[torch.arange(400) % 20] + 0.1 * torch.randn(400, 2, generator=generator)
+    loss = EdgeCrossEntropy(1.5769, 0.8951, 5, 1.0, 128)
+    _, expected = autograd(loss, z.double())
+    gradient = loss.value_and_gradient(z)[1]
+    assert gradient.dtype == torch.float32
+    assert (gradient - expected).norm() < 0.01 * expected.norm()
+
+
+def test_the_rows_given_are_not_changed():
+    z = random_coordinates(60, 2)
+    before = z.clone()
+    EdgeCrossEntropy(1.5769, 0.8951, 5, 1.0, 16).value_and_gradient(z)
+    PositionLoss().value_and_gradient(z, torch.zeros_like(z))
+    assert (z == before).all()
+
+
+def test_expected_repulsion_of_a_column_subset_is_that_of_all_columns():
+    """A random order of the edges makes the first rows a fair sample."""
+    z = random_coordinates(40, 2).view(2, 20, 2)
+    generator = torch.Generator().manual_seed(0)
+    whole = EdgeCrossEntropy(1.5769, 0.8951, 5, 1.0, 512).value(z.reshape(40, 2))
+    sampled = EdgeCrossEntropy(1.5769, 0.8951, 5, 1.0, 10)
+    orders = [torch.randperm(20, generator=generator) for _ in range(400)]
+    heads_and_tails = [z[torch.randperm(2, generator=generator)][:, order].reshape(40, 2) for order in orders]
+    losses = torch.stack([sampled.value(rows) for rows in heads_and_tails])
+    assert abs(losses.mean() - whole) < 4 * losses.std() / 20
