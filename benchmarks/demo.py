@@ -42,7 +42,7 @@ def draw(maps, path, *, size=14, alpha=0.85):
         Opacity of a point.
     """
     figure = Figure(figsize=(5.2 * len(maps), 5.9), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08, wspace=0.02)
+    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.03)
     panels = figure.subplots(1, len(maps), squeeze=False)[0]
     xlim, ylim = square_around(np.concatenate([Z for Z, _ in maps.values()]))
     for panel, (title, (Z, y)) in zip(panels, maps.items(), strict=True):
@@ -52,10 +52,18 @@ def draw(maps, path, *, size=14, alpha=0.85):
         panel.spines[:].set(color="#cccccc", linewidth=0.8)
     handles, digits = points.legend_elements(num=range(10), alpha=1, markersize=8)
     figure.legend(
-        handles, digits, loc="outside lower center", ncols=10, frameon=False, fontsize=12, labelcolor=INK,
-        handletextpad=0.1, columnspacing=1.6,
-    )  # fmt: skip
-    figure.savefig(path, dpi=160, facecolor="white")
+        handles,
+        digits,
+        loc="outside lower center",
+        ncols=10,
+        frameon=False,
+        fontsize=12,
+        labelcolor=INK,
+        handlelength=0.8,
+        handletextpad=0.3,
+        columnspacing=1.6,
+    )
+    figure.savefig(path, dpi=160, bbox_inches="tight", pad_inches=0.2)
 
 
 def square_around(Z, margin=0.04):

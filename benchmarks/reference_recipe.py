@@ -19,25 +19,25 @@ from sklearn.manifold import trustworthiness
 from parametric_umap import ParametricUMAP
 from parametric_umap.metrics import knn_accuracy, neighborhood_recall
 
-RECIPE = dict(
-    n_neighbors=30,
-    min_dist=0.1,
-    spread=1.0,
-    hidden_layer_sizes=(100, 100, 100),
-    activation="relu",
-    init="spectral",
-    init_scale=1.0,
-    init_epochs=10,
-    init_batch_size=500,
-    init_learning_rate=0.01,
-    n_epochs=60,
-    batches_per_epoch=10,
-    batch_size=500,
-    negative_sample_rate=3,
-    learning_rate=0.01,
-    report_interval={"spectral_init": 2, "main_embedding": 5},
-    verbose=True,
-)
+RECIPE = {
+    "n_neighbors": 30,
+    "min_dist": 0.1,
+    "spread": 1.0,
+    "hidden_layer_sizes": (100, 100, 100),
+    "activation": "relu",
+    "init": "spectral",
+    "init_scale": 1.0,
+    "init_epochs": 10,
+    "init_batch_size": 500,
+    "init_learning_rate": 0.01,
+    "n_epochs": 60,
+    "batches_per_epoch": 10,
+    "batch_size": 500,
+    "negative_sample_rate": 3,
+    "learning_rate": 0.01,
+    "report_interval": {"spectral_init": 2, "main_embedding": 5},
+    "verbose": True,
+}
 # k-NN accuracy, trustworthiness of fitted and unseen rows, neighbour recall of fitted and unseen rows.
 PARADIME = (0.738, 0.905, 0.884, 0.170, 0.152)
 
@@ -58,10 +58,9 @@ def main(seed, output):
 
     Z, Z_test = model.embedding_, Z_all[60_000:]
     rows = {"ParaDime": PARADIME, f"parametric_umap, seed {seed}": quality(X, y, Z, X_test, y_test, Z_test)}
+    cells = "{:7.3f}{:14.3f} / {:.3f}{:14.3f} / {:.3f}"
     header = "k-NN acc.   trust train / test   recall train / test"
-    print_table(
-        "", header, {name: "{:7.3f}{:14.3f} / {:.3f}{:14.3f} / {:.3f}".format(*row) for name, row in rows.items()}
-    )
+    print_table("", header, {name: cells.format(*figures) for name, figures in rows.items()})
 
     output.mkdir(parents=True, exist_ok=True)
     draw({"MNIST: 5,000 images fitted": (Z, y)}, output / "mnist_5000_fitted.png", size=8)
@@ -100,7 +99,7 @@ def stage_seconds(transcript):
 
 
 def quality(X, y, Z, X_test, y_test, Z_test):
-    """Measure a map as design and README do.
+    """Measure a map on the rows that it was fitted to and on rows that it never saw.
 
     Parameters
     ----------

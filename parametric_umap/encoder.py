@@ -15,8 +15,8 @@ ACTIVATIONS = {"silu": nn.SiLU, "relu": nn.ReLU, "gelu": nn.GELU, "elu": nn.ELU,
 class Standardize(nn.Module):
     """Subtract each feature's mean and divide by one number, the standard deviation of all features together.
 
-    The network then sees well-scaled input, and still the user's metric. The mean is kept as the sum of two float32 numbers,
-    so that a float64 row with a large offset loses nothing on any device.
+    The network then sees well-scaled input, and still the user's metric. The mean is kept as the sum of two float32
+    numbers, so that a float64 row with a large offset loses nothing on any device.
 
     Parameters
     ----------

@@ -96,8 +96,8 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     n_epochs : int, default=30
         Number of epochs of phase ``main_embedding``.
     batches_per_epoch : int or None, default=None
-        Number of batches in an epoch of that phase. None makes about 600 batches in all epochs together, and one more for
-        every 8 rows, at most 3,000.
+        Number of batches in an epoch of that phase. None makes about 600 batches in all epochs together, and one more
+        for every 8 rows, at most 3,000.
     batch_size : int, default=512
         Number of positive edges in a batch of that phase.
     learning_rate : float, default=0.005

@@ -1,8 +1,8 @@
-"""The losses of the two phases, each with its gradient in closed form, and the curve that turns distance into similarity.
+"""The losses of the two phases with their gradients in closed form, and the curve from distance to similarity.
 
-A point pair at distance d has the low-dimensional similarity q = 1 / (1 + a s^b), s = d² + EPSILON. Without EPSILON this
-is the similarity of the UMAP paper; with it the repulsion of two points that meet stays bounded (umap-learn puts the same
-0.001 into its gradient), and loss and gradient belong together everywhere.
+Two points at distance d have the low-dimensional similarity q = 1 / (1 + a s^b), s = d² + EPSILON. Without EPSILON this
+is the similarity of the UMAP paper; with it the repulsion of two points that meet stays bounded (umap-learn puts the
+same 0.001 into its gradient), and loss and gradient belong together everywhere.
 """
 
 import math
@@ -78,9 +78,9 @@ class EdgeCrossEntropy:
     """Cross-entropy over sampled edges: the loss of phase ``main_embedding``.
 
     For a positive edge (i, j) it is −log q_ij − repulsion_strength · Σ_k log(1 − q_ik) over `negative_sample_rate`
-    random points k (McInnes et al. 2018, equation 18; Sainburg et al. 2021). A batch holds the end points of its edges, and
-    the points k are the batch's own: both ends of every edge meet the first `n_columns` rows, weighted so that the sum is
-    in expectation that over `negative_sample_rate` points for one end.
+    random points k (McInnes et al. 2018, equation 18; Sainburg et al. 2021). A batch holds the end points of its edges,
+    and the points k are the batch's own: both ends of every edge meet the first `n_columns` rows, weighted so that the
+    sum is in expectation that over `negative_sample_rate` points for one end.
 
     Parameters
     ----------

@@ -127,9 +127,9 @@ def _centre_and_scale(X):
 def _exact_euclidean(X, n_neighbors, device, spare=8):
     """All neighbours by blocks of matrix products.
 
-    The expanded square |x|² - 2xy + |y|² in float32 proposes `spare` candidates too many; their distances are then taken
-    from direct differences. A row whose last candidate lies within rounding error of its last neighbour could have
-    missed one: its candidates are proposed again in float64.
+    The expanded square |x|² - 2xy + |y|² in float32 proposes `spare` candidates too many; their distances are then
+    taken from direct differences. A row whose last candidate lies within rounding error of its last neighbour could
+    have missed one: its candidates are proposed again in float64.
     """
     X = torch.from_numpy(X).to(device)
     n, width = X.shape

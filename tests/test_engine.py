@@ -80,6 +80,15 @@ def test_edges_are_drawn_as_often_as_their_weights_say():
     assert abs(statistic - degrees) < 5 * np.sqrt(2 * degrees)
 
 
+def test_an_edge_of_weight_zero_is_not_drawn_even_at_the_ends_of_the_others(monkeypatch):
+    weights = np.float32([0, 0.25, 0, 0.25, 0.5, 0])
+    graph = sp.csr_array((weights, np.arange(6), np.arange(7)), shape=(6, 6))
+    draws = torch.tensor([0.0, 0.25, 0.5, np.nextafter(1, 0)], dtype=torch.float64)
+    monkeypatch.setattr(torch, "rand", lambda *args, **kwargs: draws)
+    heads, _ = EdgeSampler(graph, CPU).draw((4,), generator())
+    assert heads.tolist() == [1, 3, 4, 4]
+
+
 def test_draws_have_the_shape_asked_for_and_come_from_the_generator():
     sampler = EdgeSampler(random_graph(), CPU)
     state = torch.get_rng_state()
@@ -452,7 +461,7 @@ def globals_of_torch():
         torch.is_grad_enabled(),
         torch.is_inference_mode_enabled(),
         torch.get_rng_state().tolist(),
-        np.random.get_state()[1].tolist(),  # noqa: NPY002
+        np.random.get_state()[1].tolist(),
     )
 
 

@@ -230,10 +230,10 @@ def only_pynndescent(monkeypatch):
 def test_pynndescent_has_high_recall_and_is_reproducible(clusters, only_pynndescent, container):
     X = FORMATS[container](clusters)
     true = true_distances(clusters)
-    global_state = np.random.get_state()[1].copy()  # noqa: NPY002
+    global_state = np.random.get_state()[1].copy()
     indices, distances = nearest_neighbors(X, 15, random_state=0)
     again = nearest_neighbors(X, 15, random_state=0)
-    assert (np.random.get_state()[1] == global_state).all()  # noqa: NPY002
+    assert (np.random.get_state()[1] == global_state).all()
     assert (indices == again[0]).all()
     assert (distances == again[1]).all()
     assert (indices[:, 0] == np.arange(1500)).all()

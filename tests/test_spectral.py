@@ -206,10 +206,10 @@ def test_layout_is_the_same_for_the_same_seed(n):
 
 @pytest.mark.parametrize("n", [120, 700])
 def test_layout_leaves_the_global_random_state_alone(n, parts):
-    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    state = np.random.get_state()[1].copy()
     layout_of(weighted_graph(rectangle(n)), 2)
     layout_of(weighted_graph(parts[0]), 2, parts[0])
-    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
+    assert (np.random.get_state()[1] == state).all()
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])

@@ -1,7 +1,8 @@
 """The phases of training. A phase says which rows make a batch, and which loss their coordinates have.
 
-Every phase has `name`, `n_epochs`, `batches_per_epoch` and `learning_rate`, and two verbs: ``draw_epoch(generator)`` gives the
-row indices of an epoch's batches, ``loss_and_gradient(z, index)`` the loss of a batch's coordinates and its gradient.
+Every phase has `name`, `n_epochs`, `batches_per_epoch` and `learning_rate`, and two verbs: ``draw_epoch(generator)``
+gives the row indices of an epoch's batches, ``loss_and_gradient(z, index)`` the loss of a batch's coordinates and its
+gradient.
 """
 
 import torch
