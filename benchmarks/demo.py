@@ -61,7 +61,7 @@ def draw(maps, path, *, size=14, alpha=0.85):
         labelcolor=INK,
         handlelength=0.8,
         handletextpad=0.3,
-        columnspacing=1.6,
+        columnspacing=1.2,
     )
     figure.savefig(path, dpi=160, bbox_inches="tight", pad_inches=0.2)
 

@@ -45,17 +45,13 @@ class Standardize(nn.Module):
         Returns
         -------
         standardize : Standardize
-            Its scale is 1 where all rows are equal, as far as their precision tells.
+            Its scale is 1 where all rows are equal in float32.
         """
         largest = float(abs(X).max()) or 1.0  # keeps squares of extreme units within float64
-        mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
-        if sp.issparse(X):
-            squares = np.square(X.data / largest, dtype=np.float64).sum() / X.shape[0] - np.square(mean / largest).sum()
-        else:
-            squares = sum(np.square((chunk - mean) / largest).sum() for chunk in _chunks(X)) / X.shape[0]
-        scale = largest * np.sqrt(max(squares, 0) / X.shape[1])
-        negligible = max(np.finfo(X.dtype).eps * largest, np.finfo(np.float32).tiny)
-        return cls(mean, scale if scale > negligible else 1.0)
+        mean, squares = (_sparse_moments if sp.issparse(X) else _dense_moments)(X, largest)
+        scale = largest * np.sqrt(squares / X.shape[1])
+        equal_rows = abs(X.max(axis=0) - X.min(axis=0)).max() == 0
+        return cls(mean, 1.0 if equal_rows or scale < np.finfo(np.float32).tiny else scale)
 
     def forward(self, x):
         """Standardize rows.
@@ -73,8 +69,20 @@ class Standardize(nn.Module):
         return ((x - self.mean.to(x.dtype)).sub_(self.mean_remainder.to(x.dtype)).div_(self.scale.to(x.dtype))).float()
 
 
-def _chunks(X, n_rows=4096):
-    return (X[start : start + n_rows] for start in range(0, X.shape[0], n_rows))
+def _dense_moments(X, unit, n_rows=4096):
+    """Mean of each feature, and the sum of the features' variances in squares of `unit`."""
+    mean = X.mean(axis=0, dtype=np.float64)
+    chunks = (X[start : start + n_rows] for start in range(0, len(X), n_rows))
+    return mean, sum(np.square((chunk - mean) / unit).sum() for chunk in chunks) / len(X)
+
+
+def _sparse_moments(X, unit):
+    """The same of a sparse matrix, whose own sums would run in float32."""
+    n, width = X.shape
+    mean = np.bincount(X.indices, X.data, minlength=width) / n
+    n_zeros = n - np.bincount(X.indices, minlength=width)
+    stored = np.square((X.data - mean[X.indices]) / unit).sum()
+    return mean, (stored + (n_zeros * np.square(mean / unit)).sum()) / n
 
 
 class Encoder(nn.Sequential):
@@ -138,7 +146,7 @@ def copy_of(module, X, n_components):
     try:
         with torch.no_grad():
             output = encoder(torch.from_numpy(rows).float())
-    except (RuntimeError, TypeError, ValueError) as error:
+    except Exception as error:
         raise ValueError(f"encoder does not take rows of shape {tuple(rows.shape)}: {error}") from error
     expected = (len(rows), n_components)
     if not isinstance(output, torch.Tensor) or tuple(output.shape) != expected:

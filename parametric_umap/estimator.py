@@ -79,7 +79,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     activation : {"silu", "relu", "gelu", "elu", "tanh"}, default="silu"
         What follows each of them.
     input_noise : float, default=1.0
-        Length of the Gaussian noise that is added to the rows in training, as a multiple of the mean distance from a
+        Length of the Gaussian noise that is added to the rows in training, as a multiple of the median distance from a
         row to its nearest neighbour; at least 0. It makes the map smooth between the rows, so that unseen ones find
         their place; less follows the fitted rows more closely.
     init : {"spectral", "pca", "random"} or array-like of shape (n_samples, n_components), default="spectral"

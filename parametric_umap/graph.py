@@ -62,11 +62,12 @@ def smooth_knn_dist(distances, *, local_connectivity=1.0, bandwidth=1.0):
     rhos : ndarray of shape (n_samples,), float64
         Distances to the `local_connectivity`-th neighbour that is not at distance zero.
     """
-    distances = np.asarray(distances, dtype=np.float64)
+    precision = distances.dtype
+    distances = distances.astype(np.float64)
     mean = distances.mean()
     # A power of two leaves every step of the bisection as it is, and puts any unit of distance within its reach.
     unit = 2.0 ** np.floor(np.log2(mean)) if mean > 0 else 1.0
-    rhos = _local_distances(distances, local_connectivity)
+    rhos = _local_distances(distances, local_connectivity).astype(precision).astype(np.float64)  # as umap-learn rounds
     sigmas = unit * _kernel_widths((distances - rhos[:, None])[:, 1:] / unit, np.log2(distances.shape[1]) * bandwidth)
     floor = MIN_K_DIST_SCALE * np.where(rhos > 0, distances.mean(axis=1), mean)
     return np.maximum(sigmas, floor), rhos

@@ -33,7 +33,8 @@ def find_ab_params(spread, min_dist):
     """
     distance = np.linspace(0, spread * 3, 300)
     wanted = np.where(distance < min_dist, 1.0, np.exp(-(distance - min_dist) / spread))
-    (a, b), _ = curve_fit(lambda d, a, b: 1 / (1 + a * d ** (2 * b)), distance, wanted)
+    with np.errstate(divide="ignore"):  # where the search tries a negative b
+        (a, b), _ = curve_fit(lambda d, a, b: 1 / (1 + a * d ** (2 * b)), distance, wanted)
     return float(a), float(b)
 
 

@@ -15,6 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
 METRICS = ("euclidean", "cosine", "manhattan", "chebyshev", "minkowski")
+SPARSE_METRICS = ("euclidean", "cosine", "manhattan")
 
 # Exact search costs n² (width + OVERHEAD) units, OVERHEAD being the selection of the k smallest. Above EXACT_WORK units
 # it takes longer than a cold process needs to compile and run pynndescent (measured on 2 cores: about 20 s).
@@ -35,8 +36,8 @@ def nearest_neighbors(
     n_neighbors : int
         Number of neighbours, the row itself counted, as in umap-learn; at most `n_samples`.
     metric : {"euclidean", "cosine", "manhattan", "chebyshev", "minkowski"}, default="euclidean"
-        The distance between rows. A row of zeros is at cosine distance 1 from every other row and at 0 from
-        another row of zeros.
+        The distance between rows; for sparse rows one of the first three. A row of zeros is at cosine distance 1 from
+        every other row and at 0 from another row of zeros.
     metric_kwds : dict or None, default=None
         Arguments of the metric: ``{"p": order}`` for "minkowski".
     device : str or torch.device, default="cpu"
@@ -52,8 +53,15 @@ def nearest_neighbors(
         Neighbours by rising distance; the row itself comes first.
     distances : ndarray of shape (n_samples, n_neighbors), float32
         Their distances, in the units of the metric; 0 for the row itself.
+
+    Raises
+    ------
+    ValueError
+        If X is sparse, and the metric is not for sparse rows.
     """
     metric_kwds = metric_kwds or {}
+    if sp.issparse(X) and metric not in SPARSE_METRICS:
+        raise ValueError(f"metric={metric!r} is not for sparse rows; allowed are {SPARSE_METRICS}.")
     if metric == "cosine":
         indices, chords = nearest_neighbors(
             _unit_rows(X), n_neighbors, device=device, n_jobs=n_jobs, random_state=random_state
@@ -104,8 +112,11 @@ def _exact_is_quicker(X):
 
 def _unit_rows(X):
     """Rows of length 1; rows of zeros become a unit vector of their own, orthogonal to all others."""
-    X = normalize(X)
-    zero = np.asarray(abs(X).max(axis=1).todense() if sp.issparse(X) else np.abs(X).max(axis=1)).ravel() == 0
+    largest = abs(X).max(axis=1)
+    largest = largest.toarray().ravel() if sp.issparse(X) else largest
+    zero = largest == 0
+    inverse = 1 / np.where(zero, 1, largest).astype(np.float64)  # so that no square leaves the floating point's range
+    X = normalize(sp.diags_array(inverse) @ X if sp.issparse(X) else X * inverse[:, None]).astype(X.dtype)
     if not zero.any():
         return X
     column = zero.astype(X.dtype)[:, None]
@@ -114,14 +125,19 @@ def _unit_rows(X):
 
 def _centre_and_scale(X):
     """Rows as float32, centred (dense rows only) and at most 1 in magnitude, and the number they were divided by."""
-    scale = float(abs(X).max()) or 1.0
-    X = X / scale
+    scale = _power_of_two(abs(X).max())
+    X = X / X.dtype.type(scale)
     if sp.issparse(X):
         return X.tocsr().astype(np.float32), scale
-    X -= X.mean(axis=0, dtype=np.float64).astype(X.dtype)
-    spread = float(np.abs(X).max()) or 1.0
-    X /= spread
+    X -= np.median(X[:: -(-len(X) // 1000)], axis=0)  # not the mean, which a single far row would move from the others
+    spread = _power_of_two(np.abs(X).max())
+    X /= X.dtype.type(spread)
     return np.ascontiguousarray(X, dtype=np.float32), scale * spread
+
+
+def _power_of_two(number):
+    """The power of two just below: dividing by it rounds nothing."""
+    return 2.0 ** np.floor(np.log2(number)) if number > 0 else 1.0
 
 
 def _exact_euclidean(X, n_neighbors, device, spare=8):
@@ -135,7 +151,8 @@ def _exact_euclidean(X, n_neighbors, device, spare=8):
     n, width = X.shape
     spare = min(spare, n - n_neighbors)
     norms = X.square().sum(dim=1)
-    rounding = torch.finfo(torch.float32).eps * (4 + width**0.5)
+    exact_products = torch.get_float32_matmul_precision() == "highest"  # else they may be TF32 or bfloat16
+    rounding = (torch.finfo(torch.float32).eps if exact_products else 2**-7) * (4 + width**0.5)
     tolerance = rounding * (norms.sqrt() + norms.max().sqrt()).square()
     indices = torch.empty((n, n_neighbors), dtype=torch.int64, device=X.device)
     distances = torch.empty((n, n_neighbors), dtype=torch.float32, device=X.device)
@@ -177,7 +194,7 @@ def _nearest_of(rows, candidates, X, n_neighbors):
 
 def _exact(X, queries, n_neighbors, metric, metric_kwds, n_jobs):
     search = NearestNeighbors(
-        n_neighbors=n_neighbors, algorithm="brute", metric=metric, metric_params=metric_kwds or None, n_jobs=n_jobs
+        n_neighbors=n_neighbors, algorithm="brute", metric=metric, p=metric_kwds.get("p", 2), n_jobs=n_jobs
     )
     distances, indices = search.fit(X).kneighbors(queries)
     if metric == "euclidean":  # taken by scikit-learn from the expanded square, which puts duplicates apart
@@ -199,14 +216,15 @@ def _direct_distances(queries, X, indices, n_rows=1024):
 
 
 def _approximate(X, n_neighbors, metric, metric_kwds, n_jobs, random_state):
-    from pynndescent import NNDescent  # compiles for seconds: only where it is needed
+    from numba import config  # both compile for seconds: only where they are needed
+    from pynndescent import NNDescent
 
     index = NNDescent(
         X,
         n_neighbors=n_neighbors,
         metric=metric,
         metric_kwds=metric_kwds,
-        n_jobs=-1 if n_jobs is None else effective_n_jobs(n_jobs),
+        n_jobs=-1 if n_jobs is None else min(effective_n_jobs(n_jobs), config.NUMBA_NUM_THREADS),
         random_state=random_state,
     )
     indices, distances = index.neighbor_graph

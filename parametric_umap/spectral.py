@@ -2,13 +2,16 @@
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import connected_components, reverse_cuthill_mckee
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh, lobpcg
 from scipy.spatial import KDTree
 from sklearn.decomposition import PCA
 
 # Up to this many nodes a dense eigenproblem is quick, and sure.
 DENSE_NODES = 300
+# Up to this much work, nodes times squared bandwidth, the graph's matrix is factorized: curves are narrow, and have
+# eigenvalues too close for plain iteration.
+NARROW_WORK = 1e9
 TOLERANCE = 1e-6
 
 
@@ -88,11 +91,20 @@ def _leading_eigenvectors(walk, n_vectors, root_degree, random_state):
         return np.linalg.eigh(walk.toarray())[1][:, : -n_vectors - 1 : -1]
     start = random_state.normal(size=(n, n_vectors))
     start[:, 0] = root_degree
+    narrow = n * _bandwidth(walk) ** 2 <= NARROW_WORK
+    how = {"which": "LM", "sigma": 1 + 1e-8} if narrow else {"which": "LA", "tol": TOLERANCE}
     try:
-        values, vectors = eigsh(walk, n_vectors, which="LA", v0=start.sum(axis=1), tol=TOLERANCE)
+        values, vectors = eigsh(walk, n_vectors, v0=start.sum(axis=1), **how)
     except ArpackNoConvergence:
         values, vectors = lobpcg(walk, start, tol=TOLERANCE, maxiter=200)
     return vectors[:, np.argsort(-values)]
+
+
+def _bandwidth(graph):
+    """How far apart two joined nodes come at most, once the nodes are in a good order."""
+    order = np.argsort(reverse_cuthill_mckee(graph, symmetric_mode=True))
+    edges = graph.tocoo()
+    return int(np.abs(order[edges.row] - order[edges.col]).max())
 
 
 def _part_centres(X, part, n_parts, n_components):
@@ -102,6 +114,8 @@ def _part_centres(X, part, n_parts, n_components):
     means = average @ X
     n_axes = min(n_components, n_parts - 1, X.shape[1])
     centres = np.zeros((n_parts, n_components))
+    if abs(means.max(axis=0) - means.min(axis=0)).max() == 0:
+        return centres
     solver = "arpack" if n_axes < min(means.shape) else "full"
     if sp.issparse(means) and solver == "full":
         means = means.toarray()
@@ -131,5 +145,5 @@ def standardize(positions):
     """
     centred = positions - positions.mean(axis=0)
     spread = centred.std(axis=0)
-    negligible = spread <= np.finfo(float).eps * np.abs(positions).max(initial=0)
+    negligible = spread <= np.finfo(float).eps * np.abs(positions).max(axis=0, initial=0)
     return np.where(negligible, 0, centred) / np.where(negligible, 1, spread)

@@ -28,7 +28,7 @@ def assert_gradient_equals_autograd(loss, z, *others):
     assert closed_form.dtype == torch.float64
     assert closed_form.isfinite().all()
     torch.testing.assert_close(closed_form, gradient, rtol=0, atol=1e-9)
-    torch.testing.assert_close(loss_value, value, rtol=1e-4, atol=1e-9)
+    torch.testing.assert_close(loss_value, value, rtol=1e-9, atol=1e-9)
     return loss_value, value, closed_form
 
 
@@ -42,9 +42,9 @@ def test_curve_equals_umap_learn(spread, min_dist):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("min_dist", [0, 0.1, 0.5, 0.99])
-def test_curve_is_fitted_without_a_warning(min_dist):
-    a, b = find_ab_params(1.0, min_dist)
+@pytest.mark.parametrize(("spread", "min_dist"), [(1, 0), (1, 0.1), (1, 0.99), (5, 0.5), (0.1, 0.1)])
+def test_curve_is_fitted_without_a_warning(spread, min_dist):
+    a, b = find_ab_params(spread, min_dist)
     assert a > 0
     assert b > 0
 
@@ -95,7 +95,7 @@ def test_edge_gradient_equals_autograd_where_points_are_far(a, b, n_columns, n_c
     assert_gradient_equals_autograd(loss, 1e4 * z)
     assert_gradient_equals_autograd(loss, z + 1e4)
     groups = z.clone()
-    groups[::2] += 100
+    groups[::2] += 1e4
     assert_gradient_equals_autograd(loss, groups)
 
 
@@ -143,23 +143,16 @@ def test_similarity_is_that_of_umap_where_epsilon_is_negligible(a, b, distance):
     assert q == pytest.approx(1 / (1 + a * distance ** (2 * b)), rel=1e-3 * b / distance**2 + 1e-9)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_loss_and_value_agree_closely_at_the_size_of_embeddings(seed):
-    z = random_coordinates(200, 2, seed)
-    z[50:60] = z[40]
-    loss = EdgeCrossEntropy(1.5769, 0.8951, 5, 1.0, 64)
-    torch.testing.assert_close(loss.value_and_gradient(z)[0], loss.value(z), rtol=1e-10, atol=0)
-
-
-def test_float32_gradient_is_close_to_the_float64_one_at_the_size_of_embeddings():
+@pytest.mark.parametrize("extent", [20, 300])
+def test_float32_gradient_is_close_to_the_float64_one_in_wide_embeddings_too(extent):
     generator = torch.Generator().manual_seed(0)
-    centres = 40 * torch.rand(20, 2, generator=generator) - 20
+    centres = extent * (2 * torch.rand(20, 2, generator=generator) - 1)
     z = centres[torch.arange(400) % 20] + 0.1 * torch.randn(400, 2, generator=generator)
     loss = EdgeCrossEntropy(1.5769, 0.8951, 5, 1.0, 128)
     _, expected = autograd(loss, z.double())
     gradient = loss.value_and_gradient(z)[1]
     assert gradient.dtype == torch.float32
-    assert (gradient - expected).norm() < 0.01 * expected.norm()
+    assert (gradient - expected).norm() < 1e-3 * expected.norm()
 
 
 def test_the_rows_given_are_not_changed():

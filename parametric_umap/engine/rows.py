@@ -75,13 +75,13 @@ def feature_gap(rows, indices, n_samples=256):
     Returns
     -------
     gap : float
-        Mean distance to the nearest neighbour, divided by the square root of the number of features: Gaussian noise
+        Median distance to the nearest neighbour, divided by the square root of the number of features: Gaussian noise
         of this standard deviation in every feature moves a row as far as its nearest neighbour is.
     """
     sample = np.linspace(0, len(rows) - 1, min(n_samples, len(rows)), dtype=np.int64)
     nearest = torch.from_numpy(indices[sample, 1].astype(np.int64))
     difference = rows[torch.from_numpy(sample)] - rows[nearest]
-    return difference.norm(dim=1).mean().item() / rows.shape[1] ** 0.5
+    return difference.norm(dim=1).median().item() / rows.shape[1] ** 0.5
 
 
 def embed(prepare, network, X, device):

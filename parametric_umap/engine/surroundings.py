@@ -37,7 +37,7 @@ def resolve_device(device):
     if resolved.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         index = resolved.index if resolved.index is not None else torch.cuda.current_device() if count else 0
-        if index >= count:
+        if not 0 <= index < count:
             raise ValueError(f"device={str(device)!r} was asked for, but torch finds {count} CUDA device(s) here.")
         return torch.device("cuda", index)
     if resolved.type == "mps" and not torch.backends.mps.is_available():

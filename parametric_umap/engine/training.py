@@ -102,7 +102,7 @@ def step(network, rows, phase, optimizer, index, noise):
         Of the network's parameters.
     index : Tensor of shape (n_rows,), int64
         The rows of the batch; where they outnumber the data, each row of the data is encoded once.
-    noise : Noise or None, default=None
+    noise : Noise or None
         What is added to the rows.
 
     Returns
