@@ -6,11 +6,12 @@ import scipy.sparse as sp
 from scipy.spatial.distance import cdist
 
 from parametric_umap import neighbors
-from parametric_umap.neighbors import METRICS, check_metric, nearest_neighbors
+from parametric_umap.neighbors import METRICS, SPARSE_METRICS, check_metric, nearest_neighbors
 
 EPS32 = np.finfo(np.float32).eps
 CASES = [(metric, None) for metric in METRICS] + [("minkowski", {"p": 1}), ("minkowski", {"p": 3.5})]
 FORMATS = {"dense": np.asarray, "csr_array": sp.csr_array, "csr_matrix": sp.csr_matrix}
+ALL_CASES = [(rows, *case) for rows in FORMATS for case in CASES if rows == "dense" or case[0] in SPARSE_METRICS]
 
 
 def true_distances(X, metric="euclidean", metric_kwds=None):
@@ -54,9 +55,8 @@ def ordinary():
     return X[(X != 0).any(axis=1)]
 
 
-@pytest.mark.parametrize(("metric", "metric_kwds"), CASES)
+@pytest.mark.parametrize(("container", "metric", "metric_kwds"), ALL_CASES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("container", FORMATS)
 def test_exact_neighbors_equal_brute_force(ordinary, container, dtype, metric, metric_kwds):
     X = ordinary.astype(dtype)
     result = nearest_neighbors(FORMATS[container](X), 15, metric=metric, metric_kwds=metric_kwds)
@@ -75,6 +75,12 @@ def test_exact_search_gives_no_warning(ordinary, metric, metric_kwds):
 def test_any_number_of_neighbors_up_to_all_rows_is_found(ordinary, container, n_neighbors):
     X = ordinary[:25]
     assert_nearest(nearest_neighbors(FORMATS[container](X), n_neighbors), true_distances(X), n_neighbors)
+
+
+@pytest.mark.parametrize("metric", set(METRICS) - set(SPARSE_METRICS))
+def test_sparse_rows_are_refused_by_metrics_that_are_not_for_them(ordinary, metric):
+    with pytest.raises(ValueError, match=f"metric='{metric}' is not for sparse rows; allowed are .*'euclidean'"):
+        nearest_neighbors(sp.csr_array(ordinary), 15, metric=metric)
 
 
 def test_rows_given_are_not_changed(ordinary):
@@ -123,8 +129,7 @@ def test_one_row_far_out_costs_the_others_no_precision():
     np.testing.assert_allclose(distances[others], nearest[others], rtol=1e-5)
 
 
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("container", FORMATS)
+@pytest.mark.parametrize(("container", "metric"), [case[:2] for case in ALL_CASES if case[2] is None])
 def test_more_duplicates_than_neighbors(container, metric):
     rng = np.random.default_rng(5)
     X = rng.permutation(np.repeat(rng.normal(size=(6, 5)), 30, axis=0))
@@ -143,8 +148,7 @@ def test_all_rows_equal(metric, value):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("unit", [1e-20, 1e20])
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("container", ["dense", "csr_array"])
+@pytest.mark.parametrize(("container", "metric"), [case[:2] for case in ALL_CASES if case[2] is None])
 def test_extreme_units(ordinary, container, metric, unit, dtype):
     X = (ordinary * unit).astype(dtype)
     assert_nearest(nearest_neighbors(FORMATS[container](X), 15, metric=metric), true_distances(X, metric), 15)
@@ -192,8 +196,7 @@ def test_blocks_smaller_than_the_data_give_the_same_neighbors(ordinary, monkeypa
         np.testing.assert_allclose(distances_by_blocks, distances, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("metric", "metric_kwds"), CASES)
-@pytest.mark.parametrize("container", ["csr_array", "csr_matrix"])
+@pytest.mark.parametrize(("container", "metric", "metric_kwds"), [case for case in ALL_CASES if case[0] != "dense"])
 def test_sparse_rows_are_never_made_dense(ordinary, monkeypatch, container, metric, metric_kwds):
     X = FORMATS[container](ordinary)
     true = true_distances(ordinary, metric, metric_kwds)
@@ -252,8 +255,7 @@ def test_pynndescent_takes_any_number_of_jobs_and_leaves_numba_as_it_was(cluster
         assert (indices == expected).mean() > 0.95
 
 
-@pytest.mark.parametrize(("metric", "metric_kwds"), CASES)
-@pytest.mark.parametrize("container", ["dense", "csr_array"])
+@pytest.mark.parametrize(("container", "metric", "metric_kwds"), ALL_CASES)
 def test_neighbors_that_pynndescent_misses_are_filled_exactly(
     ordinary, only_pynndescent, monkeypatch, container, metric, metric_kwds
 ):
