@@ -1,8 +1,12 @@
 """What several test modules need."""
 
-import pytest
-import torch
-from mnist import load_mnist
+import os
+
+os.environ["SCIPY_ARRAY_API"] = "1"  # read by scipy when imported; scikit-learn skips checks of an estimator without it
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from mnist import load_mnist  # noqa: E402
 
 
 @pytest.fixture(scope="session")
