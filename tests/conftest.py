@@ -4,9 +4,9 @@ import os
 
 os.environ["SCIPY_ARRAY_API"] = "1"  # read by scipy when imported; scikit-learn skips checks of an estimator without it
 
-import pytest  # noqa: E402
-import torch  # noqa: E402
-from mnist import load_mnist  # noqa: E402
+import pytest
+import torch
+from mnist import load_mnist
 
 
 @pytest.fixture(scope="session")
