@@ -111,11 +111,11 @@ def quality(X, y, Z, X_test, y_test, Z_test):
     Returns
     -------
     figures : tuple of float
-        k-NN accuracy of all unseen rows, then trustworthiness of the fitted rows and of 5,000 unseen ones, then
-        neighbour recall of both.
+        k-NN accuracy of all unseen rows, then trustworthiness of the fitted rows and of the unseen ones, then
+        neighbour recall of both; the last four on a random 5,000 where there are more.
     """
-    some = np.random.RandomState(0).permutation(len(X_test))[:5000]
-    parts = (X, Z), (X_test[some], Z_test[some])
+    fitted, unseen = (np.random.RandomState(0).permutation(len(rows))[:5000] for rows in (X, X_test))
+    parts = (X[fitted], Z[fitted]), (X_test[unseen], Z_test[unseen])
     return (
         knn_accuracy(Z, y, Z_test, y_test, n_neighbors=10),
         *(trustworthiness(*part, n_neighbors=15) for part in parts),
