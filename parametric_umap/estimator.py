@@ -53,7 +53,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     n_components : int, default=2
         Number of coordinates of the embedding.
     metric : {"euclidean", "cosine", "manhattan", "chebyshev", "minkowski"}, default="euclidean"
-        The distance that makes neighbours.
+        The distance that makes neighbours; for sparse rows one of the first three.
     metric_kwds : dict or None, default=None
         Arguments of the metric: ``{"p": order}`` for "minkowski", none for the others.
     min_dist : float, default=0.1

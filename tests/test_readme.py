@@ -1,9 +1,16 @@
-"""The README's example runs as it stands."""
+"""The examples of the README and of the estimator's docstring run as they stand."""
 
+import doctest
 import re
 from pathlib import Path
 
+from parametric_umap import estimator
+
 README = Path(__file__).parents[1] / "README.md"
+
+
+def test_the_docstrings_example_gives_what_it_says():
+    assert doctest.testmod(estimator) == (0, 6)
 
 
 def test_the_example_runs_and_classifies_digits(tmp_path, monkeypatch):
