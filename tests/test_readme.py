@@ -10,7 +10,9 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def test_the_docstrings_example_gives_what_it_says():
-    assert doctest.testmod(estimator) == (0, 6)
+    results = doctest.testmod(estimator)
+    assert results.attempted > 0
+    assert results.failed == 0
 
 
 def test_the_example_runs_and_classifies_digits(tmp_path, monkeypatch):
