@@ -103,11 +103,35 @@ class Encoder(nn.Sequential):
     """
 
     def __init__(self, standardize, n_components, hidden_layer_sizes, activation, generator):
-        widths = [len(standardize.mean), *hidden_layer_sizes, n_components]
+        network = Perceptron(len(standardize.mean), n_components, hidden_layer_sizes, activation, generator)
+        super().__init__(OrderedDict(standardize=standardize, network=network))
+
+
+class Perceptron(nn.Module):
+    """A fully connected network: hidden layers, the `body`, and a linear `head` that stays in float32.
+
+    Parameters
+    ----------
+    n_features, n_components : int
+        Width of the input and of the output.
+    hidden_layer_sizes, activation, generator
+        As in `Encoder`.
+    """
+
+    def __init__(self, n_features, n_components, hidden_layer_sizes, activation, generator):
+        super().__init__()
+        widths = [n_features, *hidden_layer_sizes]
         layers = []
         for n_in, n_out in pairwise(widths):
             layers += [_linear(n_in, n_out, generator), ACTIVATIONS[activation]()]
-        super().__init__(OrderedDict(standardize=standardize, network=nn.Sequential(*layers[:-1])))
+        self.body = nn.Sequential(*layers)
+        self.head = _linear(widths[-1], n_components, generator)
+
+    def forward(self, x):
+        """Map standardized rows, a tensor of shape (n_rows, n_features), to coordinates, float32."""
+        hidden = self.body(x)
+        with torch.autocast(x.device.type, enabled=False):  # coordinates near each other need the digits
+            return self.head(hidden.float())
 
 
 def _linear(n_in, n_out, generator):

@@ -18,6 +18,7 @@ from .engine import (
     MainEmbedding,
     SpectralInit,
     as_rows,
+    body_precision,
     device_or_cpu,
     embed,
     feature_gap,
@@ -323,12 +324,19 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
         rows = as_rows(X, prepare, device)
         generator = new_generator(device, _draw_seed(random_state))
-        noise = self.input_noise * feature_gap(rows, indices) if self.input_noise else 0.0
+        gap = feature_gap(rows, indices)
+        precision = body_precision(device, gap) if self.encoder is None else torch.float32
         self.loss_curve_ = {"spectral_init": np.empty(0)}
         for phase in self._phases(positions, device, generator):
             progress.stage(f"{phase.name}: {phase.n_epochs} epochs of {phase.batches_per_epoch} batches on {device}")
             self.loss_curve_[phase.name] = train(
-                network, rows, phase, generator, input_noise=noise, on_epoch=progress.epoch
+                network,
+                rows,
+                phase,
+                generator,
+                input_noise=self.input_noise * gap,
+                precision=precision,
+                on_epoch=progress.epoch,
             )
 
         progress.stage("embedding")

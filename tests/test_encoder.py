@@ -121,7 +121,7 @@ def test_initial_weights_come_from_the_generator_only():
 
 
 def test_initial_weights_have_the_distribution_of_torch():
-    layer = new_encoder(400, 300, ()).network[0]
+    layer = new_encoder(400, 300, ()).network.head
     assert layer.weight.abs().max() <= 0.05
     assert layer.weight.std().item() == pytest.approx(0.05 / 3**0.5, rel=0.01)
     assert layer.weight.mean().abs() < 5e-4

@@ -12,6 +12,7 @@ from parametric_umap.engine import (
     MainEmbedding,
     SpectralInit,
     as_rows,
+    body_precision,
     device_or_cpu,
     embed,
     feature_gap,
@@ -327,6 +328,60 @@ def test_without_input_noise_the_network_sees_the_rows():
     assert (network.inputs[0].sort(dim=0).values == rows.sort(dim=0).values).all()
 
 
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_hidden_layers_are_rounded_to_the_precision_and_coordinates_are_not(precision):
+    rows = torch.randn(50, 3, generator=generator())
+    phase = SpectralInit(torch.zeros(50, 2), n_epochs=1, batch_size=50, learning_rate=0.1)
+    network = Encoder(Standardize(np.zeros(3), 1.0), 2, (8, 8), "silu", generator()).network
+    seen = {}
+    network.body.register_forward_hook(lambda module, x, output: seen.update(body=output.detach()))
+    network.head.register_forward_hook(lambda module, x, output: seen.update(head=output.detach()))
+    weights = {name: value.double() for name, value in network.state_dict().items()}
+    train(network, rows, phase, generator(), precision=precision, on_epoch=no_report)
+    assert seen["body"].dtype == precision
+    assert seen["head"].dtype == torch.float32
+    exact = seen["body"].double() @ weights["head.weight"].T + weights["head.bias"]
+    torch.testing.assert_close(seen["head"].double(), exact, rtol=1e-6, atol=1e-6)
+    assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
+
+
+def test_a_step_in_bfloat16_has_the_gradient_of_float32_within_rounding():
+    rows = torch.randn(500, 20, generator=generator())
+    phase = SpectralInit(torch.randn(500, 2, generator=generator(1)), n_epochs=1, batch_size=500, learning_rate=0.1)
+    gradients = []
+    for precision in (torch.float32, torch.bfloat16):
+        network = Encoder(Standardize(np.zeros(20), 1.0), 2, (64, 64), "silu", generator()).network
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.0)
+        step(network, rows, phase, optimizer, torch.arange(500), None, precision)
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in network.parameters()]))
+    in_float32, in_bfloat16 = gradients
+    error = (in_bfloat16 - in_float32).norm() / in_float32.norm()
+    assert 0 < error < 2**-6
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "gap", "expected"),
+    [
+        ({"avx512_bf16": True}, 0.1, torch.bfloat16),
+        ({"avx512_bf16": False, "amx_bf16": True}, 0.1, torch.bfloat16),
+        ({"avx512_bf16": False, "amx_bf16": False}, 0.1, torch.float32),
+        ({}, 0.1, torch.float32),
+        ({"avx512_bf16": True}, 1e-3, torch.float32),
+        ({"avx512_bf16": True}, 0.0, torch.float32),
+    ],
+)
+def test_bfloat16_is_for_processors_that_have_it_and_neighbors_that_it_tells_apart(
+    monkeypatch, capabilities, gap, expected
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert body_precision(CPU, gap) == expected
+
+
+def test_an_older_torch_that_tells_no_capabilities_trains_in_float32(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert body_precision(CPU, 0.1) == torch.float32
+
+
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
 def test_feature_gap_is_the_median_distance_to_the_nearest_neighbor_per_root_feature(container):
     X = np.random.default_rng(0).normal(size=(301, 6))
@@ -354,10 +409,13 @@ def test_dense_and_sparse_rows_are_identical(monkeypatch, container, dtype):
     expected = prepare(torch.from_numpy(X.toarray()))
     assert len(dense) == len(sparse) == 700
     assert dense.shape == sparse.shape == (700, 9)
-    for index in (torch.tensor([5, 699, 0, 5]), slice(None), slice(3, 8), torch.arange(700)):
-        assert dense[index].dtype == sparse[index].dtype == torch.float32
-        assert (dense[index] == expected[index]).all()
-        assert (sparse[index] == expected[index]).all()
+    for index in (torch.tensor([5, 699, 0, 5]), torch.arange(700)):
+        for rows in (dense, sparse):
+            assert rows.index_select(0, index).dtype == torch.float32
+            assert (rows.index_select(0, index) == expected[index]).all()
+    for rows in (dense, sparse):
+        assert rows[:].dtype == torch.float32
+        assert (rows[:] == expected).all()
 
 
 def test_rows_do_not_share_memory_with_the_data():

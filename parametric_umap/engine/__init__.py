@@ -3,7 +3,7 @@
 from .phases import MainEmbedding, SpectralInit
 from .rows import as_rows, embed, feature_gap
 from .sampler import EdgeSampler
-from .surroundings import device_or_cpu, new_generator, resolve_device, surroundings
+from .surroundings import body_precision, device_or_cpu, new_generator, resolve_device, surroundings
 from .training import train
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "MainEmbedding",
     "SpectralInit",
     "as_rows",
+    "body_precision",
     "device_or_cpu",
     "embed",
     "feature_gap",

@@ -82,6 +82,29 @@ def new_generator(device, seed):
     return torch.Generator("cpu" if device.type == "mps" else device).manual_seed(seed)
 
 
+def body_precision(device, gap):
+    """Choose what the default network's hidden layers are multiplied in.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the network is trained.
+    gap : float
+        What `feature_gap` measured: distance between neighbours, in each feature, as a share of the data's extent.
+
+    Returns
+    -------
+    precision : {torch.bfloat16, torch.float32}
+        bfloat16, with its 8 binary digits, where the device multiplies it faster and it still tells neighbours apart.
+    """
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        faster = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    else:
+        faster = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if faster and gap > 2**-6 else torch.float32
+
+
 @contextmanager
 def surroundings(device, n_jobs=None, seed=None):
     """Set torch up for training, and put everything back afterwards.

@@ -10,7 +10,7 @@ NOISE_SIZE = 2**26
 NOISE_ROWS = 4096
 
 
-def train(network, rows, phase, generator, *, input_noise=0.0, on_epoch):
+def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.float32, on_epoch):
     """Train a network through one phase.
 
     The optimizer is Adam (Kingma, Ba 2015); its learning rate falls from the phase's to zero along half a cosine.
@@ -27,6 +27,8 @@ def train(network, rows, phase, generator, *, input_noise=0.0, on_epoch):
         Source of the batches and of the noise.
     input_noise : float, default=0.0
         Standard deviation of the noise added to every feature of the rows.
+    precision : {torch.float32, torch.bfloat16}, default=torch.float32
+        What the network's matrix products are rounded to, where it does not say otherwise itself.
     on_epoch : callable
         Called as ``on_epoch(phase, epoch, loss)`` after every epoch, `epoch` counted from 1.
 
@@ -51,7 +53,7 @@ def train(network, rows, phase, generator, *, input_noise=0.0, on_epoch):
         for batch, index in enumerate(phase.draw_epoch(generator)):
             progress = (epoch * phase.batches_per_epoch + batch) / n_steps
             optimizer.param_groups[0]["lr"] = phase.learning_rate * (1 + math.cos(math.pi * progress)) / 2
-            total += step(network, rows, phase, optimizer, index, noise)
+            total += step(network, rows, phase, optimizer, index, noise, precision)
         losses[epoch] = float(total) / phase.batches_per_epoch
         if not np.isfinite(losses[epoch]):
             raise FloatingPointError(
@@ -88,10 +90,10 @@ class Noise:
         """Take noise for so many rows from a random place of the pool."""
         start = torch.randint(self.n_rows, (1,), generator=self.generator, device=self.generator.device)
         place = (start.to(self.pool.device) + torch.arange(n_rows, device=self.pool.device)) % self.n_rows
-        return self.pool[place]
+        return self.pool.index_select(0, place)
 
 
-def step(network, rows, phase, optimizer, index, noise):
+def step(network, rows, phase, optimizer, index, noise, precision=torch.float32):
     """Take one step: encode a batch, find the forces on its coordinates, move the weights.
 
     Parameters
@@ -104,6 +106,8 @@ def step(network, rows, phase, optimizer, index, noise):
         The rows of the batch; where they outnumber the data, each row of the data is encoded once.
     noise : Noise or None
         What is added to the rows.
+    precision : {torch.float32, torch.bfloat16}, default=torch.float32
+        As in `train`.
 
     Returns
     -------
@@ -112,8 +116,9 @@ def step(network, rows, phase, optimizer, index, noise):
     """
     index = index.to(rows.device)
     each_once = len(index) >= len(rows)
-    x = rows[:] if each_once else rows[index]
-    z = network(x if noise is None else x + noise.window(len(x)))
+    x = rows[:] if each_once else rows.index_select(0, index)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
+        z = network(x if noise is None else x + noise.window(len(x)))
     z = z[index] if each_once else z
     loss, gradient = phase.loss_and_gradient(z.detach(), index)
     optimizer.zero_grad()
