@@ -13,8 +13,8 @@ def initial_positions(init, X, graph, n_components, *, scale, random_state):
 
     Parameters
     ----------
-    init : {"spectral", "pca"} or array-like of shape (n_samples, n_components)
-        How; an array is taken as it is.
+    init : {"spectral", "pca"}
+        How.
     X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float
         The rows.
     graph : csr_array of shape (n_samples, n_samples), float
@@ -34,15 +34,13 @@ def initial_positions(init, X, graph, n_components, *, scale, random_state):
     Raises
     ------
     ValueError
-        If an array has another shape or is not finite, or if "pca" cannot give that many coordinates.
+        If "pca" cannot give that many coordinates.
     """
-    if isinstance(init, str) and init == "spectral":
-        positions = scale * spectral_layout(X, graph, n_components, random_state)
-    elif isinstance(init, str):
-        positions = scale * _principal_components(X, n_components, random_state)
+    if init == "spectral":
+        positions = spectral_layout(X, graph, n_components, random_state)
     else:
-        positions = checked_positions(init, X.shape[0], n_components)
-    return positions.astype(np.float32)
+        positions = _principal_components(X, n_components, random_state)
+    return (scale * positions).astype(np.float32)
 
 
 def _principal_components(X, n_components, random_state):
