@@ -325,18 +325,13 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         rows = as_rows(X, prepare, device)
         generator = new_generator(device, _draw_seed(random_state))
         gap = feature_gap(rows, indices)
+        noise = self.input_noise * gap if self.input_noise else 0.0  # a gap may overflow
         precision = body_precision(device, gap) if self.encoder is None else torch.float32
         self.loss_curve_ = {"spectral_init": np.empty(0)}
         for phase in self._phases(positions, device, generator):
             progress.stage(f"{phase.name}: {phase.n_epochs} epochs of {phase.batches_per_epoch} batches on {device}")
             self.loss_curve_[phase.name] = train(
-                network,
-                rows,
-                phase,
-                generator,
-                input_noise=self.input_noise * gap,
-                precision=precision,
-                on_epoch=progress.epoch,
+                network, rows, phase, generator, input_noise=noise, precision=precision, on_epoch=progress.epoch
             )
 
         progress.stage("embedding")

@@ -15,6 +15,7 @@ from sklearn.metrics import pairwise_distances
 from umap.umap_ import find_ab_params
 
 from parametric_umap import ParametricUMAP
+from parametric_umap.encoder import Standardize
 from parametric_umap.metrics import knn_accuracy, neighborhood_recall
 
 digits = load_digits()
@@ -304,3 +305,10 @@ def test_cuda_maps_as_well_as_the_cpu_and_repeats_its_bits():
     assert first.device_.type == "cuda" and next(first.encoder_.parameters()).is_cuda
     np.testing.assert_array_equal(first.embedding_, second.embedding_)
     assert trustworthiness(X_new, first.transform(X_new), n_neighbors=15) > 0.93
+
+
+def test_without_input_noise_rows_of_extreme_units_reach_an_encoder_of_the_users():
+    X = np.random.default_rng(0).normal(size=(60, 4)) * 1e25
+    encoder = torch.nn.Sequential(Standardize.of(X), torch.nn.Linear(4, 2))
+    model = ParametricUMAP(encoder=encoder, input_noise=0.0, n_epochs=2, batches_per_epoch=2, random_state=0)
+    assert np.isfinite(model.fit_transform(X)).all()

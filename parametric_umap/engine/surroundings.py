@@ -1,4 +1,4 @@
-"""Where the engine runs: the device, and torch's global settings, which are left as they were found."""
+"""Where the engine runs: the device, its precision, and torch's global settings, which are left as they were found."""
 
 from contextlib import ExitStack, contextmanager
 
