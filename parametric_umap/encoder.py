@@ -9,14 +9,21 @@ import scipy.sparse as sp
 import torch
 from torch import nn
 
+from .principal_axes import principal_axes
+
+# Rows of more features than NARROW are projected on at most MAX_AXES principal axes.
+NARROW = 128
+MAX_AXES = 256
+
 ACTIVATIONS = {"silu": nn.SiLU, "relu": nn.ReLU, "gelu": nn.GELU, "elu": nn.ELU, "tanh": nn.Tanh}
 
 
 class Standardize(nn.Module):
-    """Subtract each feature's mean and divide by one number, the standard deviation of all features together.
+    """Subtract each feature's mean, turn wide rows to their principal axes, and divide by one number.
 
-    The network then sees well-scaled input, and still the user's metric. The mean is kept as the sum of two float32
-    numbers, so that a float64 row with a large offset loses nothing on any device.
+    The number is the standard deviation of all coordinates together, so that the network sees well-scaled input, and
+    still the user's metric. The mean is kept as the sum of two float32 numbers, so that a float64 row with a large
+    offset loses nothing on any device.
 
     Parameters
     ----------
@@ -24,34 +31,50 @@ class Standardize(nn.Module):
         What is subtracted.
     scale : float
         What is divided by.
+    axes : ndarray of shape (n_features, n_axes), float32, or None, default=None
+        Orthonormal columns on which the centred rows are projected; None leaves them as they are.
     """
 
-    def __init__(self, mean, scale):
+    def __init__(self, mean, scale, axes=None):
         super().__init__()
         mean = torch.as_tensor(np.asarray(mean), dtype=torch.float64)
         self.register_buffer("mean", mean.float())
         self.register_buffer("mean_remainder", (mean - mean.float()).float())
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
+        self.register_buffer("axes", None if axes is None else torch.from_numpy(axes))
 
     @classmethod
-    def of(cls, X):
-        """Measure mean and scale.
+    def of(cls, X, pca_variance=1.0):
+        """Measure mean, axes and scale.
 
         Parameters
         ----------
         X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
             The rows to be fitted.
+        pca_variance : float, default=1.0
+            Share of the variance that is kept of rows of more than 128 features, by the leading principal axes, of
+            which there are 256 at most; with 1 the rows are not projected.
 
         Returns
         -------
         standardize : Standardize
             Its scale is 1 where all rows are equal in float32.
         """
-        largest = float(abs(X).max()) or 1.0  # keeps squares of extreme units within float64
+        largest = float(max(X.max(), -X.min())) or 1.0  # keeps squares of extreme units within float64
         mean, squares = (_sparse_moments if sp.issparse(X) else _dense_moments)(X, largest)
         scale = largest * np.sqrt(squares / X.shape[1])
         equal_rows = abs(X.max(axis=0) - X.min(axis=0)).max() == 0
-        return cls(mean, 1.0 if equal_rows or scale < np.finfo(np.float32).tiny else scale)
+        if equal_rows or scale < np.finfo(np.float32).tiny:
+            return cls(mean, 1.0)
+        if pca_variance == 1 or X.shape[1] <= NARROW:
+            return cls(mean, scale)
+        axes = principal_axes(X, mean, pca_variance, MAX_AXES)
+        return cls(mean, scale * np.sqrt(X.shape[1] / axes.shape[1]), axes)
+
+    @property
+    def width(self):
+        """Number of coordinates of the rows that it gives."""
+        return len(self.mean) if self.axes is None else self.axes.shape[1]
 
     def forward(self, x):
         """Standardize rows.
@@ -63,10 +86,11 @@ class Standardize(nn.Module):
 
         Returns
         -------
-        x : Tensor of shape (n_rows, n_features), float32
+        x : Tensor of shape (n_rows, width), float32
             Rows in the network's.
         """
-        return ((x - self.mean.to(x.dtype)).sub_(self.mean_remainder.to(x.dtype)).div_(self.scale.to(x.dtype))).float()
+        x = (x - self.mean.to(x.dtype)).sub_(self.mean_remainder.to(x.dtype)).div_(self.scale.to(x.dtype)).float()
+        return x if self.axes is None else x @ self.axes
 
 
 def _dense_moments(X, unit, n_rows=4096):
@@ -103,7 +127,7 @@ class Encoder(nn.Sequential):
     """
 
     def __init__(self, standardize, n_components, hidden_layer_sizes, activation, generator):
-        network = Perceptron(len(standardize.mean), n_components, hidden_layer_sizes, activation, generator)
+        network = Perceptron(standardize.width, n_components, hidden_layer_sizes, activation, generator)
         super().__init__(OrderedDict(standardize=standardize, network=network))
 
 
@@ -134,12 +158,20 @@ class Perceptron(nn.Module):
             return self.head(hidden.float())
 
 
+class _Linear(nn.Linear):
+    """A linear layer that leaves its weights open, and so the global random state alone."""
+
+    def reset_parameters(self):
+        pass
+
+
 def _linear(n_in, n_out, generator):
     """A linear layer with torch's own initial distribution, drawn from `generator` instead of the global state."""
-    layer = nn.utils.skip_init(nn.Linear, n_in, n_out, dtype=torch.float32)
+    layer = _Linear(n_in, n_out, dtype=torch.float32)
     bound = n_in**-0.5
-    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-    nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    with torch.no_grad():
+        layer.weight.uniform_(-bound, bound, generator=generator)
+        layer.bias.uniform_(-bound, bound, generator=generator)
     return layer
 
 

@@ -79,9 +79,10 @@ class EdgeCrossEntropy:
     """Cross-entropy over sampled edges: the loss of phase ``main_embedding``.
 
     For a positive edge (i, j) it is −log q_ij − repulsion_strength · Σ_k log(1 − q_ik) over `negative_sample_rate`
-    random points k (McInnes et al. 2018, equation 18; Sainburg et al. 2021). A batch holds the end points of its edges,
-    and the points k are the batch's own: both ends of every edge meet the first `n_columns` rows, weighted so that the
-    sum is in expectation that over `negative_sample_rate` points for one end.
+    random points k (McInnes et al. 2018, equation 18; Sainburg et al. 2021). A batch holds groups of rows, such as the
+    two end points of an edge, with the weights of the edges within each group; the points k are rows of the other
+    groups: every row meets about `n_columns` of them, weighted so that the sum is in expectation that over
+    `negative_sample_rate` points.
 
     Parameters
     ----------
@@ -91,82 +92,116 @@ class EdgeCrossEntropy:
         Number of random points that repel, for one positive edge.
     repulsion_strength : float
         Factor of the repulsion.
-    n_columns : int, default=256
-        Number of rows of the batch that serve as random points.
+    n_columns : int, default=128
+        Number of rows of the batch, evenly spaced, that serve as random points.
     """
 
-    def __init__(self, a, b, negative_sample_rate, repulsion_strength, n_columns=256):
+    def __init__(self, a, b, negative_sample_rate, repulsion_strength, n_columns=128):
         self.a = a
         self.b = b
         self.negative_sample_rate = negative_sample_rate
         self.repulsion_strength = repulsion_strength
         self.n_columns = n_columns
 
-    def value(self, z):
+    def value(self, z, weights):
         """Compute the loss, differentiable by autograd.
 
         Parameters
         ----------
-        z : Tensor of shape (2 * n_edges, n_components), float
-            The first half holds the heads i of the edges, the second half their tails j.
+        z : Tensor of shape (n_groups * group_size, n_components), float
+            Coordinates of the rows, group by group.
+        weights : Tensor of shape (n_groups, group_size, group_size), float
+            The weights of the edges within each group, symmetric.
 
         Returns
         -------
         loss : Tensor of shape (), float
-            Mean over the edges.
+            Mean over the edges, by their weights.
         """
-        heads, tails = z.chunk(2)
-        q_edges = self._similarity((heads - tails).square().sum(dim=1))
-        q_others = self._similarity((z[:, None] - z[None, : self.n_columns]).square().sum(dim=2))
-        repulsion = -torch.log1p(-q_others).mean()
-        return -q_edges.log().mean() + self.repulsion_strength * self.negative_sample_rate * repulsion
+        groups = z.view(*weights.shape[:2], -1)
+        q_edges = self._similarity((groups[:, :, None] - groups[:, None]).square().sum(dim=3))
+        attraction = -(weights * q_edges.log()).sum() / _at_least_tiny(weights.sum())
+        step = self._step(z)
+        q_others = self._similarity((z[:, None] - z[None, ::step]).square().sum(dim=2))
+        apart = torch.ones_like(q_others).index_put(_same_group(z, step, weights.shape[1]), z.new_zeros(()))
+        repulsion = -(apart * torch.log1p(-q_others)).sum() / apart.sum().clamp(min=1)
+        return attraction + self.repulsion_strength * self.negative_sample_rate * repulsion
 
     def _similarity(self, squares):
         return 1 / (1 + self.a * (squares + EPSILON) ** self.b)
 
-    def value_and_gradient(self, z):
+    def value_and_gradient(self, z, weights):
         """Compute the loss and its gradient with respect to `z`, without autograd.
 
         Parameters
         ----------
-        z : Tensor of shape (2 * n_edges, n_components), float
-            The first half holds the heads i of the edges, the second half their tails j.
+        z : Tensor of shape (n_groups * group_size, n_components), float
+            Coordinates of the rows, group by group.
+        weights : Tensor of shape (n_groups, group_size, group_size), float
+            The weights of the edges within each group, symmetric.
 
         Returns
         -------
         loss : Tensor of shape (), float
             What `value` returns.
-        gradient : Tensor of shape (2 * n_edges, n_components), float
+        gradient : Tensor of shape (n_groups * group_size, n_components), float
             Its gradient; two points that coincide exert no force on each other.
         """
-        attraction, pull = self._attraction(z)
-        repulsion, push = self._repulsion(z)
-        return attraction + repulsion, pull + push
+        attraction, pull = self._attraction(z, weights)
+        repulsion, push = self._repulsion(z, weights.shape[1])
+        return attraction + repulsion, pull.add_(push)
 
-    def _attraction(self, z):
-        heads, tails = z.chunk(2)
-        difference = heads - tails
-        s = difference.square().sum(dim=1, keepdim=True) + EPSILON
-        growth = self.a * s**self.b
-        force = difference * (2 * self.b * growth / (s * (1 + growth)) / len(s))
-        return growth.log1p().mean(), torch.cat([force, -force])
-
-    def _repulsion(self, z):
-        columns = z[: self.n_columns]
-        weight = self.repulsion_strength * self.negative_sample_rate / (len(z) * len(columns))
+    def _attraction(self, z, weights):
+        n_groups, size = weights.shape[:2]
         # Differences are taken directly: the expanded square would lose near points of a wide embedding in float32.
-        differences = [coordinate[:, None] - coordinate[: self.n_columns] for coordinate in z.T]
-        s = torch.full_like(differences[0], EPSILON)
-        for difference in differences:
-            s.addcmul_(difference, difference)
+        coordinates = z.T.reshape(-1, n_groups, size)
+        differences = [coordinate[:, :, None] - coordinate[:, None] for coordinate in coordinates]
+        s = _squares(differences)
+        growth = (s.log() * self.b).exp_().mul_(self.a)
+        share = weights / _at_least_tiny(weights.sum())
+        strength = share * growth / (growth + 1).mul_(s) * (4 * self.b)  # 2 b, and each edge is there from both ends
+        gradient = torch.stack([(strength * difference).sum(dim=2) for difference in differences], dim=2)
+        return (share * growth.log1p_()).sum(), gradient.view_as(z)
+
+    def _repulsion(self, z, group_size):
+        step = self._step(z)
+        differences = [coordinate[:, None] - coordinate[::step] for coordinate in z.T]
+        s = _squares(differences)
+        n_pairs = max(1, s.numel() - group_size * s.shape[1])
+        weight = self.repulsion_strength * self.negative_sample_rate / n_pairs
         log_growth = s.log().mul_(self.b).add_(math.log(self.a))
         inverse_q = log_growth.exp().add_(1)
         # -log(1 - q) = log(1 + growth) - log(growth), and its derivative by s is -b / (s (1 + growth))
         strength = s.mul_(inverse_q).reciprocal_().mul_(-2 * self.b * weight)
-        loss = inverse_q.log_().sub_(log_growth).sum() * weight
+        loss = inverse_q.log_().sub_(log_growth)
+        same_group = _same_group(z, step, group_size)
+        strength[same_group] = 0
+        loss[same_group] = 0
         gradient = torch.empty_like(z)
         for i, difference in enumerate(differences):
             force = difference.mul_(strength)
             gradient[:, i] = force.sum(dim=1)
-            gradient[: self.n_columns, i] -= force.sum(dim=0)
-        return loss, gradient
+            gradient[::step, i] -= force.sum(dim=0)
+        return loss.sum() * weight, gradient
+
+    def _step(self, z):
+        return max(1, len(z) // self.n_columns)
+
+
+def _squares(differences):
+    s = torch.full_like(differences[0], EPSILON)
+    for difference in differences:
+        s.addcmul_(difference, difference)
+    return s
+
+
+def _same_group(z, step, group_size):
+    """Where each `step`-th row meets the rows of its own group, as indices of rows and columns."""
+    column = torch.arange(-(-len(z) // step), device=z.device)[:, None]
+    first = column * step // group_size * group_size
+    return first + torch.arange(group_size, device=z.device), column.expand(-1, group_size)
+
+
+def _at_least_tiny(total):
+    """Keeps a batch without an edge from dividing by zero."""
+    return total.clamp(min=torch.finfo(total.dtype).tiny)

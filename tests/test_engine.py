@@ -10,6 +10,7 @@ from parametric_umap.encoder import Encoder, Standardize
 from parametric_umap.engine import (
     EdgeSampler,
     MainEmbedding,
+    NeighborhoodSampler,
     SpectralInit,
     as_rows,
     body_precision,
@@ -21,6 +22,8 @@ from parametric_umap.engine import (
     train,
 )
 from parametric_umap.engine import rows as rows_module
+from parametric_umap.engine import training
+from parametric_umap.engine.adam import Adam
 from parametric_umap.engine.training import step
 from parametric_umap.losses import EdgeCrossEntropy
 
@@ -69,10 +72,14 @@ def no_report(phase, epoch, loss):
 def test_edges_are_drawn_as_often_as_their_weights_say():
     graph = random_graph()
     n_draws = 200_000
-    heads, tails = EdgeSampler(graph, CPU).draw((n_draws,), generator())
-    assert heads.dtype == tails.dtype == torch.int64
+    members, weights = EdgeSampler(graph, CPU).draw(20, n_draws // 20, generator())
+    assert members.dtype == torch.int64
+    assert members.shape == (20, n_draws // 20, 2)
+    assert weights.shape == (20, n_draws // 20, 2, 2)
+    assert (weights == torch.tensor([[0.0, 1.0], [1.0, 0.0]])).all()
+    heads, tails = members.view(-1, 2).T.numpy()
     counts = np.zeros(graph.shape)
-    np.add.at(counts, (heads.numpy(), tails.numpy()), 1)
+    np.add.at(counts, (heads, tails), 1)
     expected = graph.toarray().astype(np.float64) * n_draws / graph.sum(dtype=np.float64)
     assert (counts[expected == 0] == 0).all()
     edges = expected > 0
@@ -84,39 +91,106 @@ def test_edges_are_drawn_as_often_as_their_weights_say():
 def test_an_edge_of_weight_zero_is_not_drawn_even_at_the_ends_of_the_others(monkeypatch):
     weights = np.float32([0, 0.25, 0, 0.25, 0.5, 0])
     graph = sp.csr_array((weights, np.arange(6), np.arange(7)), shape=(6, 6))
-    draws = torch.tensor([0.0, 0.25, 0.5, np.nextafter(1, 0)], dtype=torch.float64)
+    draws = torch.tensor([[0.0, 0.25, 0.5, np.nextafter(1, 0)]], dtype=torch.float64)
     monkeypatch.setattr(torch, "rand", lambda *args, **kwargs: draws)
-    heads, _ = EdgeSampler(graph, CPU).draw((4,), generator())
-    assert heads.tolist() == [1, 3, 4, 4]
-
-
-def test_draws_have_the_shape_asked_for_and_come_from_the_generator():
-    sampler = EdgeSampler(random_graph(), CPU)
-    state = torch.get_rng_state()
-    draws = [sampler.draw((7, 5), generator(seed)) for seed in (0, 0, 1)]
-    assert (torch.get_rng_state() == state).all()
-    assert draws[0][0].shape == draws[0][1].shape == (7, 5)
-    assert (torch.stack(draws[0]) == torch.stack(draws[1])).all()
-    assert (torch.stack(draws[0]) != torch.stack(draws[2])).any()
+    members, _ = EdgeSampler(graph, CPU).draw(1, 4, generator())
+    assert members[0, :, 0].tolist() == [1, 3, 4, 4]
 
 
 def test_a_graph_of_one_edge_gives_that_edge():
     graph = sp.csr_array((np.float32([1e-30, 1e-30]), ([2, 4], [4, 2])), shape=(6, 6))
-    heads, tails = EdgeSampler(graph, CPU).draw((100,), generator())
-    assert set(zip(heads.tolist(), tails.tolist(), strict=True)) == {(2, 4), (4, 2)}
+    members, _ = EdgeSampler(graph, CPU).draw(10, 10, generator())
+    assert set(map(tuple, members.view(-1, 2).tolist())) == {(2, 4), (4, 2)}
+
+
+@pytest.mark.parametrize("sampler", [EdgeSampler, NeighborhoodSampler])
+def test_draws_come_from_the_generator_only(sampler):
+    sampler = sampler(random_graph(), CPU)
+    state = torch.get_rng_state()
+    draws = [sampler.draw(7, 5, generator(seed))[0] for seed in (0, 0, 1)]
+    assert (torch.get_rng_state() == state).all()
+    assert (draws[0] == draws[1]).all()
+    assert (draws[0] != draws[2]).any()
+
+
+@pytest.mark.parametrize("size", [2, 4, 16, 40])
+def test_a_neighborhood_is_a_row_its_strongest_neighbors_and_all_edges_between_them(size):
+    graph = sp.csr_array(np.minimum(random_graph().toarray(), random_graph().toarray().T))
+    dense = graph.toarray()
+    sampler = NeighborhoodSampler(graph, CPU, size)
+    members, weights = sampler.draw(30, 20, generator())
+    assert sampler.group_size == min(size, 1 + np.diff(graph.indptr).max())
+    assert members.shape == (30, 20, sampler.group_size)
+    seeds = members[:, :, 0].flatten()
+    assert len(seeds.unique()) == 30
+    for group, within in zip(members.flatten(0, 1).numpy(), weights.flatten(0, 1).numpy(), strict=True):
+        n_neighbors = np.diff(graph.indptr)[group[0]]
+        strongest = np.sort(dense[group[0]])[::-1][: size - 1]
+        real = min(n_neighbors, size - 1) + 1
+        np.testing.assert_array_equal(dense[group[0], group[1:real]], strongest[: real - 1])
+        assert len(set(group[:real])) == real
+        assert (group[real:] == group[0]).all()
+        np.testing.assert_array_equal(within[:real, :real], dense[np.ix_(group[:real], group[:real])])
+        assert (within[real:] == 0).all()
+        assert (within[:, real:] == 0).all()
+
+
+def test_neighborhoods_of_a_row_that_everything_is_joined_to():
+    """An edge is kept at its end of lower degree, or the hub's list would be as long as the data."""
+    n = 200
+    weights = np.zeros((n, n), dtype=np.float32)
+    weights[0, 1:] = weights[1:, 0] = np.linspace(0.1, 0.9, n - 1)
+    weights[np.arange(1, n - 1), np.arange(2, n)] = weights[np.arange(2, n), np.arange(1, n - 1)] = 0.5
+    sampler = NeighborhoodSampler(sp.csr_array(weights), CPU)
+    assert sampler.tails.shape[1] <= 3
+    members, within = sampler.draw(1, 500, generator())
+    expected = weights[members[0, :, :, None], members[0, :, None]]
+    filled_up = (members[0] == members[0, :, :1]) & (torch.arange(16) > 0)
+    expected[filled_up] = 0
+    expected.swapaxes(1, 2)[filled_up] = 0
+    np.testing.assert_array_equal(within[0], expected)
+
+
+def test_neighborhoods_of_rows_without_an_edge_have_none():
+    members, weights = NeighborhoodSampler(sp.csr_array((4, 4), dtype=np.float32), CPU).draw(2, 3, generator())
+    assert (members == members[:, :, :1]).all()
+    assert (weights == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_adam_is_that_of_torch(dtype):
+    steps = 50
+    learning_rates = np.linspace(0.1, 0.001, steps)
+    ours, theirs = (nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)).to(dtype) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    adam = Adam(ours.parameters(), learning_rates)
+    reference = torch.optim.Adam(theirs.parameters())
+    for i in range(steps):
+        x = torch.randn(8, 3, dtype=dtype, generator=generator(i))
+        for network in (ours, theirs):
+            (network(x) ** 4).mean().backward()
+        adam.step()
+        reference.param_groups[0]["lr"] = learning_rates[i]
+        reference.step()
+        reference.zero_grad()
+    adam.release()
+    for parameter, expected in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(parameter, expected, rtol=1e-4, atol=1e-5)
+        assert parameter.grad is None
+        assert parameter.untyped_storage().nbytes() == parameter.numel() * parameter.element_size()
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 3), (10, 10), (10, 500), (1, 1), (1000, 64), (11, 10)])
 def test_an_epoch_of_positions_visits_every_row(n, batch_size):
     phase = SpectralInit(torch.zeros(n, 2), n_epochs=1, batch_size=batch_size, learning_rate=0.1)
-    index = phase.draw_epoch(generator())
+    (index,) = phase.draw_epoch(generator())
     assert index.shape == (phase.batches_per_epoch, phase.batch_size)
     assert phase.batch_size == min(n, batch_size)
     visits = torch.bincount(index.flatten(), minlength=n)
     assert len(visits) == n
     assert visits.min() == 1
     assert visits.sum() < n + batch_size
-    assert n == 1 or (index != phase.draw_epoch(generator(1))).any()
+    assert n == 1 or (index != phase.draw_epoch(generator(1))[0]).any()
 
 
 def test_positions_of_a_batch_are_compared_with_its_rows():
@@ -128,22 +202,22 @@ def test_positions_of_a_batch_are_compared_with_its_rows():
     torch.testing.assert_close(gradient, torch.tensor([[1 / 3, 0.0]] * 3))
 
 
-def test_an_epoch_of_edges_holds_heads_then_tails():
-    graph = random_graph()
+@pytest.mark.parametrize("sampler", [EdgeSampler, NeighborhoodSampler])
+@pytest.mark.parametrize("batch_size", [1, 50, 52])
+def test_an_epoch_holds_groups_of_about_two_rows_for_an_edge(sampler, batch_size):
+    sampler = sampler(random_graph(), CPU)
+    loss = EdgeCrossEntropy(1.6, 0.9, 5, 1.0)
     phase = MainEmbedding(
-        EdgeSampler(graph, CPU),
-        EdgeCrossEntropy(1.6, 0.9, 5, 1.0),
-        n_epochs=1,
-        batches_per_epoch=6,
-        batch_size=50,
-        learning_rate=0.1,
+        sampler, loss, n_epochs=1, batches_per_epoch=6, batch_size=batch_size, learning_rate=0.1
     )
-    index = phase.draw_epoch(generator())
-    assert index.shape == (6, 100)
-    assert (graph.toarray()[index[:, :50], index[:, 50:]] > 0).all()
-    z = torch.randn(100, 2, generator=generator())
-    value = EdgeCrossEntropy(1.6, 0.9, 5, 1.0).value(z)
-    torch.testing.assert_close(phase.loss_and_gradient(z, index[0])[0], value)
+    index, weights = phase.draw_epoch(generator())
+    n_groups = -(-2 * batch_size // sampler.group_size)
+    assert weights.shape == (6, n_groups, sampler.group_size, sampler.group_size)
+    assert index.shape == (6, n_groups * sampler.group_size)
+    members, _ = sampler.draw(6, n_groups, generator())
+    assert (index == members.flatten(1)).all()
+    z = torch.randn(index.shape[1], 2, generator=generator())
+    torch.testing.assert_close(phase.loss_and_gradient(z, index[0], weights[0])[0], loss.value(z, weights[0]))
 
 
 class Counting:
@@ -158,7 +232,7 @@ class Counting:
         self.n_steps = 0
 
     def draw_epoch(self, generator):
-        return torch.zeros(self.batches_per_epoch, 2, dtype=torch.int64)
+        return (torch.zeros(self.batches_per_epoch, 2, dtype=torch.int64),)
 
     def loss_and_gradient(self, z, index):
         assert not z.requires_grad
@@ -222,21 +296,17 @@ def test_training_is_the_same_for_the_same_generator():
 def test_learning_rate_falls_to_zero_along_half_a_cosine(monkeypatch):
     rates = []
 
-    class Spy(torch.optim.Adam):
-        def step(self, *args, **kwargs):
-            rates.append(float(self.param_groups[0]["lr"]))
-            return super().step(*args, **kwargs)
+    class Spy(Adam):
+        def __init__(self, parameters, learning_rates):
+            rates.extend(learning_rates)
+            super().__init__(parameters, learning_rates)
 
-    monkeypatch.setattr(torch.optim, "Adam", Spy)
+    monkeypatch.setattr(training, "Adam", Spy)
     network, rows, positions = linear_problem()
     phase = SpectralInit(positions, n_epochs=10, batch_size=20, learning_rate=0.3)
     train(network, rows, phase, generator(), on_epoch=no_report)
-    assert len(rates) == 200
     expected = [0.15 * (1 + math.cos(math.pi * i / 200)) for i in range(200)]
-    np.testing.assert_allclose(rates, expected, atol=0.3 * math.pi / 400)  # half a step of the schedule
-    assert rates[0] == pytest.approx(0.3, rel=1e-3)
-    assert rates[-1] < 1e-3 * 0.3
-    assert (np.diff(rates) < 0).all()
+    np.testing.assert_allclose(rates, expected, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("batch_size", [50, 400])
@@ -276,6 +346,13 @@ def test_training_that_diverges_names_its_phase(case):
     assert reports == []
 
 
+class Standing(Adam):
+    """An optimizer that leaves parameters and gradients as they are."""
+
+    def step(self):
+        pass
+
+
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
 @pytest.mark.parametrize("n_index", [11, 12, 13, 100])
 def test_a_batch_that_outnumbers_the_rows_has_the_gradient_of_the_gathered_one(n_index, container):
@@ -288,7 +365,8 @@ def test_a_batch_that_outnumbers_the_rows_has_the_gradient_of_the_gathered_one(n
     z = network(torch.from_numpy(X).float()[index])
     expected_loss = ((z - positions[index]) ** 2).mean()
     expected = torch.autograd.grad(expected_loss, list(network.parameters()))
-    loss = step(network, rows, phase, torch.optim.SGD(network.parameters(), lr=0.0), index, None)
+    adam = Standing(network.parameters(), np.zeros(1))
+    loss = step(network, rows, phase, adam, (index,), None)
     torch.testing.assert_close(loss, expected_loss.detach())
     for parameter, gradient in zip(network.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
@@ -351,9 +429,9 @@ def test_a_step_in_bfloat16_has_the_gradient_of_float32_within_rounding():
     gradients = []
     for precision in (torch.float32, torch.bfloat16):
         network = Encoder(Standardize(np.zeros(20), 1.0), 2, (64, 64), "silu", generator()).network
-        optimizer = torch.optim.SGD(network.parameters(), lr=0.0)
-        step(network, rows, phase, optimizer, torch.arange(500), None, precision)
-        gradients.append(torch.cat([parameter.grad.flatten() for parameter in network.parameters()]))
+        adam = Standing(network.parameters(), np.zeros(1))
+        step(network, rows, phase, adam, (torch.arange(500),), None, precision)
+        gradients.append(adam.gradient)
     in_float32, in_bfloat16 = gradients
     error = (in_bfloat16 - in_float32).norm() / in_float32.norm()
     assert 0 < error < 2**-6
@@ -404,6 +482,7 @@ def sparse_data(dtype=np.float64):
 def test_dense_and_sparse_rows_are_identical(monkeypatch, container, dtype):
     monkeypatch.setattr(rows_module, "CHUNK_BYTES", 1)
     X = sparse_data(dtype)
+    monkeypatch.setattr(rows_module, "DENSE_WIDTH", 8)
     prepare = Standardize.of(X.toarray())
     dense, sparse = as_rows(X.toarray(), prepare, CPU), as_rows(container(X), prepare, CPU)
     expected = prepare(torch.from_numpy(X.toarray()))

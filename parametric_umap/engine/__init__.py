@@ -2,13 +2,14 @@
 
 from .phases import MainEmbedding, SpectralInit
 from .rows import as_rows, embed, feature_gap
-from .sampler import EdgeSampler
+from .sampler import EdgeSampler, NeighborhoodSampler
 from .surroundings import body_precision, device_or_cpu, new_generator, resolve_device, surroundings
 from .training import train
 
 __all__ = [
     "EdgeSampler",
     "MainEmbedding",
+    "NeighborhoodSampler",
     "SpectralInit",
     "as_rows",
     "body_precision",

@@ -1,8 +1,8 @@
 """The phases of training. A phase says which rows make a batch, and which loss their coordinates have.
 
 Every phase has `name`, `n_epochs`, `batches_per_epoch` and `learning_rate`, and two verbs: ``draw_epoch(generator)``
-gives the row indices of an epoch's batches, ``loss_and_gradient(z, index)`` the loss of a batch's coordinates and its
-gradient.
+gives tensors that hold an epoch's batches along their first axis, of which the first tensor is the row indices, and
+``loss_and_gradient(z, *batch)`` the loss of a batch's coordinates and its gradient.
 """
 
 import torch
@@ -37,7 +37,7 @@ class SpectralInit:
         """Every row once, in random order; the last batch is filled up from the first."""
         order = torch.randperm(len(self.positions), generator=generator, device=generator.device)
         missing = self.batches_per_epoch * self.batch_size - len(order)
-        return torch.cat([order, order[:missing]]).view(self.batches_per_epoch, self.batch_size)
+        return (torch.cat([order, order[:missing]]).view(self.batches_per_epoch, self.batch_size),)
 
     def loss_and_gradient(self, z, index):
         """Compare the coordinates of a batch with its positions."""
@@ -45,16 +45,17 @@ class SpectralInit:
 
 
 class MainEmbedding:
-    """The encoder learns the graph, by batches of edges.
+    """The encoder learns the graph, by batches of edges or of neighbourhoods.
 
     Parameters
     ----------
-    sampler : EdgeSampler
-        Draws the edges.
+    sampler : EdgeSampler or NeighborhoodSampler
+        Draws groups of rows.
     loss : EdgeCrossEntropy
-        Of a batch of edges.
+        Of a batch of groups.
     n_epochs, batches_per_epoch, batch_size : int
-        Number of epochs, of batches in an epoch, and of edges in a batch.
+        Number of epochs, of batches in an epoch, and of edges in a batch; neighbourhoods are so many that they have
+        about as many rows as the edges would have end points.
     learning_rate : float
         Of the first step.
     """
@@ -66,13 +67,14 @@ class MainEmbedding:
         self.loss = loss
         self.n_epochs = n_epochs
         self.batches_per_epoch = batches_per_epoch
-        self.batch_size = batch_size
+        self.n_groups = -(-2 * batch_size // sampler.group_size)
         self.learning_rate = learning_rate
 
     def draw_epoch(self, generator):
-        """Both end points of every edge: in each batch the heads, then the tails."""
-        return torch.cat(self.sampler.draw((self.batches_per_epoch, self.batch_size), generator), dim=1)
+        """The rows of every batch, group by group, and the weights of the edges within each group."""
+        members, weights = self.sampler.draw(self.batches_per_epoch, self.n_groups, generator)
+        return members.flatten(1), weights
 
-    def loss_and_gradient(self, z, index):
-        """Attract the end points of the edges, repel all from all."""
-        return self.loss.value_and_gradient(z)
+    def loss_and_gradient(self, z, index, weights):
+        """Attract the ends of the edges, repel all from all."""
+        return self.loss.value_and_gradient(z, weights)

@@ -5,6 +5,8 @@ import scipy.sparse as sp
 import torch
 
 CHUNK_BYTES = 2**27
+# Sparse rows that are wider once prepared stay sparse.
+DENSE_WIDTH = 256
 
 
 def as_rows(X, prepare, device):
@@ -24,16 +26,17 @@ def as_rows(X, prepare, device):
     rows : Tensor or SparseRows
         ``rows.index_select(0, index)`` gives the prepared rows of an index tensor, ``rows[:]`` all; dense and float32.
     """
-    if sp.issparse(X):
+    width = prepare(to_tensor(X[:1], device)).shape[1]
+    if sp.issparse(X) and width > DENSE_WIDTH:
         return SparseRows(X, prepare, device)
-    rows = torch.empty(X.shape, dtype=torch.float32, device=device)
+    rows = torch.empty((X.shape[0], width), dtype=torch.float32, device=device)
     for chunk in _chunks(X):
         rows[chunk] = prepare(to_tensor(X[chunk], device))
     return rows
 
 
 class SparseRows:
-    """Rows of a CSR matrix, made dense a batch at a time.
+    """Wide rows of a CSR matrix, made dense a batch at a time.
 
     Parameters
     ----------
@@ -48,6 +51,7 @@ class SparseRows:
     def __init__(self, X, prepare, device):
         self.X = X
         self.shape = X.shape
+        self.dtype = torch.float32
         self.prepare = prepare
         self.device = device
 

@@ -1,9 +1,9 @@
 """The one loop that trains, and its step."""
 
-import math
-
 import numpy as np
 import torch
+
+from .adam import Adam
 
 # Numbers, and at most rows, of noise that a phase draws once; every step takes a window of them.
 NOISE_SIZE = 2**26
@@ -42,18 +42,15 @@ def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.f
     FloatingPointError
         If the loss is no longer finite.
     """
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=phase.learning_rate, fused=True)
-    n_steps = phase.n_epochs * phase.batches_per_epoch
+    if isinstance(rows, torch.Tensor):
+        rows = rows.to(precision)
+    noise = Noise(input_noise, rows, generator) if input_noise else None
+    adam = Adam((parameter for parameter in network.parameters() if parameter.requires_grad), _learning_rates(phase))
     losses = np.empty(phase.n_epochs)
-    noise = Noise(input_noise, rows.shape[1], generator, rows.device) if input_noise else None
     network.train()
     for epoch in range(phase.n_epochs):
-        total = 0
-        for batch, index in enumerate(phase.draw_epoch(generator)):
-            progress = (epoch * phase.batches_per_epoch + batch) / n_steps
-            optimizer.param_groups[0]["lr"] = phase.learning_rate * (1 + math.cos(math.pi * progress)) / 2
-            total += step(network, rows, phase, optimizer, index, noise, precision)
+        batches = zip(*phase.draw_epoch(generator), strict=True)
+        total = sum(step(network, rows, phase, adam, batch, noise, precision) for batch in batches)
         losses[epoch] = float(total) / phase.batches_per_epoch
         if not np.isfinite(losses[epoch]):
             raise FloatingPointError(
@@ -62,7 +59,13 @@ def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.f
             )
         on_epoch(phase, epoch + 1, losses[epoch])
     network.eval()
+    adam.release()
     return losses
+
+
+def _learning_rates(phase):
+    n_steps = phase.n_epochs * phase.batches_per_epoch
+    return phase.learning_rate * (1 + np.cos(np.pi * np.arange(n_steps) / n_steps)) / 2
 
 
 class Noise:
@@ -72,18 +75,17 @@ class Noise:
     ----------
     scale : float
         Its standard deviation.
-    n_features : int
-        Width of the rows.
+    rows : Tensor or SparseRows
+        The rows that it is for; it has their width, their precision and their device.
     generator : torch.Generator
         Source of randomness.
-    device : torch.device
-        Where the rows are.
     """
 
-    def __init__(self, scale, n_features, generator, device):
+    def __init__(self, scale, rows, generator):
+        n_features = rows.shape[1]
         self.n_rows = min(NOISE_ROWS, max(64, NOISE_SIZE // n_features))
         pool = torch.empty((self.n_rows, n_features), dtype=torch.float32, device=generator.device)
-        self.pool = pool.normal_(0, scale, generator=generator).to(device)
+        self.pool = pool.normal_(0, scale, generator=generator).to(rows.device, rows.dtype)
         self.generator = generator
 
     def window(self, n_rows):
@@ -93,17 +95,18 @@ class Noise:
         return self.pool.index_select(0, place)
 
 
-def step(network, rows, phase, optimizer, index, noise, precision=torch.float32):
+def step(network, rows, phase, adam, batch, noise, precision=torch.float32):
     """Take one step: encode a batch, find the forces on its coordinates, move the weights.
 
     Parameters
     ----------
     network, rows, phase
         As in `train`.
-    optimizer : torch.optim.Optimizer
+    adam : Adam
         Of the network's parameters.
-    index : Tensor of shape (n_rows,), int64
-        The rows of the batch; where they outnumber the data, each row of the data is encoded once.
+    batch : tuple of Tensor
+        What the phase's `draw_epoch` gave for this batch. The first are the indices of its rows, of shape (n_rows,),
+        int64; where they outnumber the data, each row of the data is encoded once.
     noise : Noise or None
         What is added to the rows.
     precision : {torch.float32, torch.bfloat16}, default=torch.float32
@@ -114,14 +117,13 @@ def step(network, rows, phase, optimizer, index, noise, precision=torch.float32)
     loss : Tensor of shape (), float32
         The batch's loss, before the step.
     """
-    index = index.to(rows.device)
+    index, *others = (part.to(rows.device) for part in batch)
     each_once = len(index) >= len(rows)
     x = rows[:] if each_once else rows.index_select(0, index)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
         z = network(x if noise is None else x + noise.window(len(x)))
     z = z[index] if each_once else z
-    loss, gradient = phase.loss_and_gradient(z.detach(), index)
-    optimizer.zero_grad()
+    loss, gradient = phase.loss_and_gradient(z.detach(), index, *others)
     z.backward(gradient)
-    optimizer.step()
+    adam.step()
     return loss
