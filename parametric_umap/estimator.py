@@ -35,9 +35,9 @@ from .neighbors import METRICS, check_metric, nearest_neighbors
 from .progress import Progress, check_report_interval
 
 # Batches of each phase where the user leaves their number open, as measured on data of 100 to 60,000 rows.
-INIT_BATCHES = 100
-MAIN_BATCHES = (300, 1000)
-ROWS_PER_BATCH = 50
+INIT_BATCHES = 50
+MAIN_BATCHES = (300, 3000)
+ROWS_PER_BATCH = 80
 SAMPLERS = {"neighborhoods": NeighborhoodSampler, "edges": EdgeSampler}
 
 
@@ -95,7 +95,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     init_scale : float, default=3.3
         Standard deviation of the "spectral" positions, and of the first coordinate of the "pca" ones.
     init_epochs : int or None, default=None
-        Number of passes over the rows in phase ``spectral_init``; None makes about 100 batches, two passes at least.
+        Number of passes over the rows in phase ``spectral_init``; None makes about 50 batches, two passes at least.
     init_batch_size : int, default=500
         Number of rows in a batch of that phase.
     init_learning_rate : float, default=0.01
@@ -104,7 +104,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Number of epochs of phase ``main_embedding``.
     batches_per_epoch : int or None, default=None
         Number of batches in an epoch of that phase. None makes about 300 batches in all epochs together, and one more
-        for every 50 rows, at most 1,000.
+        for every 80 rows, at most 3,000.
     sampling : {"neighborhoods", "edges"}, default="neighborhoods"
         What a batch of that phase is made of: neighbourhoods of random rows, with all edges within each, or single
         edges, each drawn as often as its weight says, as umap-learn does. Neighbourhoods learn several times faster;

@@ -23,7 +23,7 @@ from parametric_umap.engine import (
 )
 from parametric_umap.engine import rows as rows_module
 from parametric_umap.engine import training
-from parametric_umap.engine.adam import Adam
+from parametric_umap.engine.adam import BETAS, Adam
 from parametric_umap.engine.training import step
 from parametric_umap.losses import EdgeCrossEntropy
 
@@ -164,7 +164,7 @@ def test_adam_is_that_of_torch(dtype):
     ours, theirs = (nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)).to(dtype) for _ in range(2))
     theirs.load_state_dict(ours.state_dict())
     adam = Adam(ours.parameters(), learning_rates)
-    reference = torch.optim.Adam(theirs.parameters())
+    reference = torch.optim.Adam(theirs.parameters(), betas=BETAS)
     for i in range(steps):
         x = torch.randn(8, 3, dtype=dtype, generator=generator(i))
         for network in (ours, theirs):

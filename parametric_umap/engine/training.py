@@ -8,6 +8,8 @@ from .adam import Adam
 # Numbers, and at most rows, of noise that a phase draws once; every step takes a window of them.
 NOISE_SIZE = 2**26
 NOISE_ROWS = 4096
+# The number of rows that are encoded is a multiple of this.
+ROUNDING = 64
 
 
 def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.float32, on_epoch):
@@ -106,7 +108,7 @@ def step(network, rows, phase, adam, batch, noise, precision=torch.float32):
         Of the network's parameters.
     batch : tuple of Tensor
         What the phase's `draw_epoch` gave for this batch. The first are the indices of its rows, of shape (n_rows,),
-        int64; where they outnumber the data, each row of the data is encoded once.
+        int64; a row that comes several times is encoded once.
     noise : Noise or None
         What is added to the rows.
     precision : {torch.float32, torch.bfloat16}, default=torch.float32
@@ -118,12 +120,21 @@ def step(network, rows, phase, adam, batch, noise, precision=torch.float32):
         The batch's loss, before the step.
     """
     index, *others = (part.to(rows.device) for part in batch)
-    each_once = len(index) >= len(rows)
-    x = rows[:] if each_once else rows.index_select(0, index)
+    index, place = _each_once(index)
+    x = rows.index_select(0, index)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
         z = network(x if noise is None else x + noise.window(len(x)))
-    z = z[index] if each_once else z
-    loss, gradient = phase.loss_and_gradient(z.detach(), index, *others)
-    z.backward(gradient)
+    loss, gradient = phase.loss_and_gradient(z.detach().index_select(0, place), index[place], *others)
+    z.backward(torch.zeros_like(z).index_add_(0, place, gradient))
     adam.step()
     return loss
+
+
+def _each_once(index):
+    """The rows of a batch without repetition, and each one's place among them.
+
+    The number of rows is rounded up, by taking some twice, since matrix products are prepared for every new shape.
+    """
+    unique, place = torch.unique(index, return_inverse=True)
+    n_rows = -(-len(unique) // ROUNDING) * ROUNDING
+    return unique[torch.arange(n_rows, device=unique.device) % len(unique)], place
