@@ -1,0 +1,15 @@
+"""Our estimator with every setting of ParaDime's "Parametric UMAP" example."""
+
+from reference_recipe import RECIPE
+from worker import work
+
+from parametric_umap import ParametricUMAP
+
+
+def fit(X):
+    model = ParametricUMAP(**RECIPE, random_state=0).fit(X)
+    return model.embedding_, model.transform
+
+
+if __name__ == "__main__":
+    work(fit)

@@ -1,0 +1,13 @@
+"""umap-learn's ParametricUMAP, which trains a Keras network, default parameters."""
+
+from umap.parametric_umap import ParametricUMAP
+from worker import work
+
+
+def fit(X):
+    model = ParametricUMAP(random_state=0).fit(X)
+    return model.embedding_, model.transform
+
+
+if __name__ == "__main__":
+    work(fit)
