@@ -20,10 +20,11 @@ from .partitioned import partitioned_euclidean
 METRICS = ("euclidean", "cosine", "manhattan", "chebyshev", "minkowski")
 SPARSE_METRICS = ("euclidean", "cosine", "manhattan")
 
-# Exact search costs n² (width + OVERHEAD) units, OVERHEAD being the selection of the k smallest. Above EXACT_WORK units
-# it takes longer than a cold process needs to compile and run pynndescent (measured on 2 cores: about 20 s).
+# Exact search costs n² (width + OVERHEAD) units, OVERHEAD being the selection of the k smallest. Above so many units it
+# takes longer than a search of cells, or than a cold process needs to compile and run pynndescent (about 20 s).
 OVERHEAD = 100
-EXACT_WORK = 8e11
+PARTITIONED_WORK = 1e11
+DESCENT_WORK = 8e11
 
 
 def nearest_neighbors(
@@ -73,12 +74,12 @@ def nearest_neighbors(
     on_cuda = torch.device(device).type == "cuda"
     if metric == "euclidean" and not sp.issparse(X):
         rows = torch.from_numpy(X).to(device if on_cuda else "cpu")
-        if on_cuda or _exact_is_quicker(X):
+        if on_cuda or _work(X) <= PARTITIONED_WORK:
             found = exact_euclidean(rows, n_neighbors)
         else:
             found = partitioned_euclidean(rows, n_neighbors, random_state)
         indices, distances = (array.cpu().numpy() for array in found)
-    elif _exact_is_quicker(X):
+    elif _work(X) <= DESCENT_WORK:
         indices, distances = exact_by_scikit_learn(X, X, n_neighbors, metric, metric_kwds, n_jobs)
     else:
         indices, distances = neighbor_descent(X, n_neighbors, metric, metric_kwds, n_jobs, random_state)
@@ -111,9 +112,9 @@ def check_metric(metric, metric_kwds):
         raise ValueError(f"metric_kwds={metric_kwds}: p must be a number of at least 1.")
 
 
-def _exact_is_quicker(X):
+def _work(X):
     width = X.nnz / X.shape[0] if sp.issparse(X) else X.shape[1]
-    return X.shape[0] ** 2 * (width + OVERHEAD) <= EXACT_WORK
+    return X.shape[0] ** 2 * (width + OVERHEAD)
 
 
 def _unit_rows(X):
@@ -132,8 +133,8 @@ def _unit_rows(X):
 def _moderate(X):
     """Rows as float32 whose squares are finite and not lost, and the number that they were divided by.
 
-    Dense rows that would lose digits in float32, or by extreme units, are centred first; all others are left where
-    they are, as a copy of many of them would not fit.
+    Dense float64 rows are centred before they lose digits. Float32 rows of moderate units are not copied at all, as
+    there may be no room for a second copy.
     """
     largest = _largest(X)
     if X.dtype == np.float32 and (2**-30 <= largest <= 2**30 or largest == 0):
@@ -142,9 +143,11 @@ def _moderate(X):
     X = X / X.dtype.type(scale)
     if sp.issparse(X):
         return X.tocsr().astype(np.float32), scale
+    if X.dtype == np.float32:
+        return np.ascontiguousarray(X), scale
     X -= np.median(X[:: -(-len(X) // 1000)], axis=0)  # not the mean, which a single far row would move from the others
     spread = _power_of_two(_largest(X))
-    X /= X.dtype.type(spread)
+    X /= spread
     return np.ascontiguousarray(X, dtype=np.float32), scale * spread
 
 

@@ -118,7 +118,11 @@ def _candidates(X, rows, count, centre, dtype):
         indices.append(nearest.indices + start)
     nearest = torch.cat(values, dim=1).topk(count, dim=1, largest=False)
     bound = nearest.values.amax(dim=1) + squares
-    return torch.cat(indices, dim=1).gather(1, nearest.indices), bound.float(), (squares.sqrt() + norm.sqrt()).square().float()
+    return (
+        torch.cat(indices, dim=1).gather(1, nearest.indices),
+        bound.float(),
+        (squares.sqrt() + norm.sqrt()).square().float(),
+    )
 
 
 def _part(width):
