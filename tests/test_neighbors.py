@@ -96,6 +96,13 @@ def test_rows_given_are_not_changed(ordinary):
     assert (sparse.toarray() == ordinary).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_rows_that_may_not_be_written_to_are_searched(ordinary):
+    X = ordinary.astype(np.float32)
+    X.flags.writeable = False
+    assert_nearest(nearest_neighbors(X, 15), true_distances(X), 15)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_large_offset_costs_nothing(metric):
     X = 1e6 + 1e-3 * np.random.default_rng(1).normal(size=(300, 5))
@@ -188,7 +195,7 @@ def test_neighbors_are_exact_where_float32_candidates_miss_some(seed):
     assert (found <= farthest[:, None]).all()
 
 
-@pytest.mark.parametrize("block_bytes", [1, 20_000, 100_000])
+@pytest.mark.parametrize("block_bytes", [1_000, 20_000, 100_000])
 def test_blocks_smaller_than_the_data_give_the_same_neighbors(ordinary, monkeypatch, block_bytes):
     rng = np.random.default_rng(6)
     tight = 1e-3 * rng.normal(size=(200, 6)) + rng.integers(0, 2, size=(200, 1))
@@ -320,8 +327,7 @@ def only_cells(monkeypatch):
     monkeypatch.setattr(neighbors.partitioned, "_is_cheaper", lambda n_probes, *others: n_probes < 1000)
 
 
-@pytest.mark.parametrize("unit", [1, 1e-30, 1e30])
-@pytest.mark.parametrize("name", AWKWARD)
+@pytest.mark.parametrize(("name", "unit"), [*((name, 1) for name in AWKWARD), ("curve", 1e-30), ("curve", 1e30)])
 def test_cells_have_high_recall_on_awkward_data(only_cells, name, unit):
     X = (awkward(name) * unit).astype(np.float32 if name != "far rows" else np.float64)
     indices, distances = nearest_neighbors(X, 15, random_state=0)

@@ -20,10 +20,11 @@ from .partitioned import partitioned_euclidean
 METRICS = ("euclidean", "cosine", "manhattan", "chebyshev", "minkowski")
 SPARSE_METRICS = ("euclidean", "cosine", "manhattan")
 
-# Exact search costs n² (width + OVERHEAD) units, OVERHEAD being the selection of the k smallest. Above so many units it
-# takes longer than a search of cells, or than a cold process needs to compile and run pynndescent (about 20 s).
+# Exact search costs n² (width + OVERHEAD) units, OVERHEAD being the selection of the k smallest. Above the first
+# of these it takes about twice as long as a search of cells (and, on one core, a second); above the other, longer than
+# a cold process needs to compile and run pynndescent (on 2 cores, about 20 s).
 OVERHEAD = 100
-PARTITIONED_WORK = 1e11
+PARTITIONED_WORK = 3e10
 DESCENT_WORK = 8e11
 
 
@@ -138,7 +139,7 @@ def _moderate(X):
     """
     largest = _largest(X)
     if X.dtype == np.float32 and (2**-30 <= largest <= 2**30 or largest == 0):
-        return X.tocsr() if sp.issparse(X) else np.ascontiguousarray(X), 1.0
+        return X.tocsr() if sp.issparse(X) else np.require(X, requirements="CW"), 1.0  # torch wants writable rows
     scale = _power_of_two(largest)
     X = X / X.dtype.type(scale)
     if sp.issparse(X):

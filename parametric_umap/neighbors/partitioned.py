@@ -72,8 +72,8 @@ def partitioned_euclidean(X, n_neighbors, random_state):
     Returns
     -------
     indices : Tensor of shape (n_samples, n_neighbors), int64
-        Neighbours by rising distance, the row itself first. At least `RECALL` of a sample's are the true ones; where
-        so many cells were needed for it that an exact search costs less, all are.
+        Neighbours by rising distance, the row itself first. Of a sample's, at least `RECALL` less `SLACK` are the true
+        ones; where so many cells were needed for it that an exact search costs less, all are.
     distances : Tensor of shape (n_samples, n_neighbors), float32
         Their distances, by direct differences, in the units of X.
     """
