@@ -1,8 +1,12 @@
+import subprocess
+import sys
+
 import numba
 import numpy as np
 import pynndescent
 import pytest
 import scipy.sparse as sp
+import torch
 from scipy.spatial.distance import cdist
 
 from parametric_umap import neighbors
@@ -90,6 +94,13 @@ def test_rows_given_are_not_changed(ordinary):
         nearest_neighbors(sparse, 5, metric=metric)
     assert (dense == ordinary).all()
     assert (sparse.toarray() == ordinary).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_rows_that_may_not_be_written_to_are_searched(ordinary):
+    X = ordinary.astype(np.float32)
+    X.flags.writeable = False
+    assert_nearest(nearest_neighbors(X, 15), true_distances(X), 15)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -184,12 +195,13 @@ def test_neighbors_are_exact_where_float32_candidates_miss_some(seed):
     assert (found <= farthest[:, None]).all()
 
 
-@pytest.mark.parametrize("block_bytes", [1, 20_000, 100_000])
+@pytest.mark.parametrize("block_bytes", [1_000, 20_000, 100_000])
 def test_blocks_smaller_than_the_data_give_the_same_neighbors(ordinary, monkeypatch, block_bytes):
     rng = np.random.default_rng(6)
     tight = 1e-3 * rng.normal(size=(200, 6)) + rng.integers(0, 2, size=(200, 1))
     whole = [nearest_neighbors(X, 15) for X in (ordinary, tight)]
-    monkeypatch.setattr(neighbors, "BLOCK_BYTES", block_bytes)
+    for name in ("BLOCK_BYTES", "POINTS_BYTES", "CACHE_BYTES"):
+        monkeypatch.setattr(neighbors.exact, name, block_bytes)
     for X, (indices, distances) in zip((ordinary, tight), whole, strict=True):
         indices_by_blocks, distances_by_blocks = nearest_neighbors(X, 15)
         assert (indices_by_blocks == indices).mean() > 0.999  # ties in float32 may fall either way
@@ -226,16 +238,16 @@ def clusters():
 
 @pytest.fixture
 def only_pynndescent(monkeypatch):
-    monkeypatch.setattr(neighbors, "EXACT_WORK", 0)
+    monkeypatch.setattr(neighbors, "DESCENT_WORK", 0)
 
 
-@pytest.mark.parametrize("container", ["dense", "csr_array"])
-def test_pynndescent_has_high_recall_and_is_reproducible(clusters, only_pynndescent, container):
+@pytest.mark.parametrize(("container", "metric"), [("dense", "manhattan"), ("csr_array", "euclidean")])
+def test_pynndescent_has_high_recall_and_is_reproducible(clusters, only_pynndescent, container, metric):
     X = FORMATS[container](clusters)
-    true = true_distances(clusters)
+    true = true_distances(clusters, metric)
     global_state = np.random.get_state()[1].copy()
-    indices, distances = nearest_neighbors(X, 15, random_state=0)
-    again = nearest_neighbors(X, 15, random_state=0)
+    indices, distances = nearest_neighbors(X, 15, metric=metric, random_state=0)
+    again = nearest_neighbors(X, 15, metric=metric, random_state=0)
     assert (np.random.get_state()[1] == global_state).all()
     assert (indices == again[0]).all()
     assert (distances == again[1]).all()
@@ -248,14 +260,18 @@ def test_pynndescent_has_high_recall_and_is_reproducible(clusters, only_pynndesc
 
 def test_pynndescent_takes_any_number_of_jobs_and_leaves_numba_as_it_was(clusters, only_pynndescent):
     n_threads = numba.get_num_threads()
-    expected, _ = nearest_neighbors(clusters, 15, random_state=0)
+    X = sp.csr_array(clusters)
+    expected, _ = nearest_neighbors(X, 15, random_state=0)
     for n_jobs in (1, -1, numba.config.NUMBA_NUM_THREADS + 1):
-        indices, _ = nearest_neighbors(clusters, 15, n_jobs=n_jobs, random_state=0)
+        indices, _ = nearest_neighbors(X, 15, n_jobs=n_jobs, random_state=0)
         assert numba.get_num_threads() == n_threads
         assert (indices == expected).mean() > 0.95
 
 
-@pytest.mark.parametrize(("container", "metric", "metric_kwds"), ALL_CASES)
+@pytest.mark.parametrize(
+    ("container", "metric", "metric_kwds"),
+    [case for case in ALL_CASES if case[0] != "dense" or case[1] not in ("euclidean", "cosine")],
+)
 def test_neighbors_that_pynndescent_misses_are_filled_exactly(
     ordinary, only_pynndescent, monkeypatch, container, metric, metric_kwds
 ):
@@ -273,6 +289,97 @@ def test_neighbors_that_pynndescent_misses_are_filled_exactly(
     monkeypatch.setattr(pynndescent, "NNDescent", Forgetful)
     result = nearest_neighbors(FORMATS[container](ordinary), 15, metric=metric, metric_kwds=metric_kwds)
     assert_nearest(result, true_distances(ordinary, metric, metric_kwds), 15)
+
+
+def awkward(name):
+    rng = np.random.default_rng(8)
+    n = 4000
+    if name == "isotropic":
+        return rng.normal(size=(n, 100))
+    if name == "offset":
+        return 1000 + rng.normal(size=(n, 5))
+    if name == "heavy tails":
+        return rng.standard_t(1, size=(n, 6))
+    if name == "duplicates":
+        return np.vstack([np.repeat(rng.normal(size=(3, 8)), 500, axis=0), rng.normal(size=(n - 1500, 8))])
+    if name == "unequal clusters":
+        centres, sizes = 10 * rng.normal(size=(5, 20)), [3, 20, 100, 877, 3000]
+        return np.repeat(centres, sizes, axis=0) + np.geomspace(1e-2, 1, n)[:, None] * rng.normal(size=(n, 20))
+    if name == "curve":
+        t = np.sort(rng.uniform(0, 60, size=n))
+        return np.column_stack([t * np.cos(t), t * np.sin(t)])
+    if name == "far rows":
+        X = rng.normal(size=(n, 10))
+        X[:20] *= 1e6
+        return X
+    if name == "wide":
+        return rng.normal(size=(n, 8)) @ rng.normal(size=(8, 1500)) + 0.1 * rng.normal(size=(n, 1500))
+    return rng.integers(0, 30, size=(n, 2)).astype(float)  # a grid
+
+
+AWKWARD = ("isotropic", "offset", "heavy tails", "duplicates", "unequal clusters", "curve", "far rows", "wide", "grid")
+
+
+@pytest.fixture
+def only_cells(monkeypatch):
+    """Cells for all data, even where an exact search would cost less."""
+    monkeypatch.setattr(neighbors, "PARTITIONED_WORK", 0)
+    monkeypatch.setattr(neighbors.partitioned, "_is_cheaper", lambda n_probes, *others: n_probes < 1000)
+
+
+@pytest.mark.parametrize(("name", "unit"), [*((name, 1) for name in AWKWARD), ("curve", 1e-30), ("curve", 1e30)])
+def test_cells_have_high_recall_on_awkward_data(only_cells, name, unit):
+    X = (awkward(name) * unit).astype(np.float32 if name != "far rows" else np.float64)
+    indices, distances = nearest_neighbors(X, 15, random_state=0)
+    assert (indices[:, 0] == np.arange(len(X))).all()
+    assert (np.diff(np.sort(indices, axis=1), axis=1) > 0).all()
+    assert (np.diff(distances, axis=1) >= 0).all()
+    X = X.astype(np.float64)
+    direct = np.stack([np.linalg.norm(X - X[column], axis=1) for column in indices.T], axis=1)
+    np.testing.assert_allclose(distances, direct, rtol=1e-5)
+    some = np.random.default_rng(9).choice(len(X), 400, replace=False)
+    farthest = np.partition(cdist(X[some], X), 14, axis=1)[:, 14:15]
+    assert (direct[some, 1:] <= farthest * (1 + 1e-6)).mean() > 0.96
+
+
+def test_cells_are_reproducible_and_leave_random_states_alone(only_cells):
+    X = awkward("unequal clusters").astype(np.float32)
+    states = np.random.get_state()[1].copy(), torch.get_rng_state()
+    first, second, other = (nearest_neighbors(X, 15, random_state=seed) for seed in (0, 0, 1))
+    assert (np.random.get_state()[1] == states[0]).all()
+    assert (torch.get_rng_state() == states[1]).all()
+    assert all((a == b).all() for a, b in zip(first, second, strict=True))
+    assert (first[0] != other[0]).any()
+
+
+def test_rows_whose_cells_hold_too_few_others_are_searched_exactly(only_cells, monkeypatch):
+    X = awkward("offset").astype(np.float32)
+    monkeypatch.setattr(neighbors.partitioned, "RECALL", 0.01)
+    indices, distances = nearest_neighbors(X, 150, random_state=0)
+    assert np.isfinite(distances).all()
+    assert (np.diff(np.sort(indices, axis=1), axis=1) > 0).all()
+
+
+def test_a_recall_out_of_reach_ends_in_an_exact_search(monkeypatch):
+    X = awkward("isotropic").astype(np.float32)
+    monkeypatch.setattr(neighbors, "PARTITIONED_WORK", 0)
+    monkeypatch.setattr(neighbors.partitioned, "RECALL", 1.1)
+    assert_nearest(nearest_neighbors(X, 15, random_state=0), true_distances(X), 15)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_dense_euclidean_rows_need_no_pynndescent(metric):
+    code = f"""
+import sys
+import numpy as np
+from parametric_umap import neighbors
+neighbors.PARTITIONED_WORK = 0
+X = np.random.default_rng(0).normal(size=(3000, 4))
+neighbors.nearest_neighbors(X, 15, metric={metric!r}, random_state=0)
+assert "pynndescent" not in sys.modules
+assert "numba" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(

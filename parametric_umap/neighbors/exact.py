@@ -1,0 +1,182 @@
+"""Exact neighbours: Euclidean ones of dense rows by blocks of matrix products, all others by scikit-learn."""
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from sklearn.neighbors import NearestNeighbors
+
+BLOCK_BYTES = 2**25
+POINTS_BYTES = 2**24  # a copy of the rows is made by parts, small enough for the allocator to use their memory again
+CACHE_BYTES = 2**20  # of a processor's second level, in which gathered rows are subtracted
+
+
+def exact_euclidean(X, n_neighbors, queries=None, spare=8):
+    """Find the Euclidean neighbours of dense rows among all rows.
+
+    The expanded square |x|² - 2xy + |y|² in float32 proposes `spare` candidates too many; their distances are then
+    taken from direct differences. A row whose last candidate lies within rounding error of its last neighbour could
+    have missed one: its candidates are proposed again in float64.
+
+    Parameters
+    ----------
+    X : Tensor of shape (n_samples, n_features), float32
+        The rows, of a magnitude whose squares are finite.
+    n_neighbors : int
+        Number of neighbours, the row itself counted; at most `n_samples`.
+    queries : Tensor of shape (n_queries,), int64, or None, default=None
+        The rows whose neighbours are asked for; None asks for those of all.
+    spare : int, default=8
+        Number of candidates beyond the neighbours.
+
+    Returns
+    -------
+    indices : Tensor of shape (n_queries, n_neighbors), int64
+        Neighbours by rising distance; the row itself comes first.
+    distances : Tensor of shape (n_queries, n_neighbors), float32
+        Their distances, in the units of X.
+    """
+    n, width = X.shape
+    queries = torch.arange(n, device=X.device) if queries is None else queries
+    count = min(n_neighbors + spare, n)
+    indices = torch.empty((len(queries), n_neighbors), dtype=torch.int64, device=X.device)
+    distances = torch.empty((len(queries), n_neighbors), dtype=torch.float32, device=X.device)
+    sure = torch.empty(len(queries), dtype=torch.bool, device=X.device)
+    centre = middle(X)
+
+    def search(block, dtype):
+        candidates, bound, largest = _candidates(X, queries[block], count, centre, dtype)
+        indices[block], distances[block] = nearest_of(X, queries[block], candidates, n_neighbors)
+        sure[block] = distances[block, -1].square() <= bound - _rounding(width) * largest
+
+    block = max(1, BLOCK_BYTES // (4 * min(n, _part(width))))
+    positions = torch.arange(len(queries), device=X.device)
+    for block_positions in positions.split(block):
+        search(block_positions, torch.float32)
+    if count < n:
+        for block_positions in positions[~sure].split(max(1, block // 2)):
+            search(block_positions, torch.float64)
+    return indices, distances
+
+
+def middle(X):
+    """The median of a thousand rows; not their mean, which a single far row would move from the others."""
+    return X[:: -(-len(X) // 1000)].median(dim=0).values
+
+
+def nearest_of(X, rows, candidates, n_neighbors):
+    """Find the nearest candidates of each row by direct differences.
+
+    Parameters
+    ----------
+    X : Tensor of shape (n_samples, n_features), float32
+        All rows.
+    rows : Tensor of shape (n_rows,), int64
+        Indices of the rows whose neighbours are asked for.
+    candidates : Tensor of shape (n_rows, n_candidates), int64
+        Indices of the candidates of each: the row itself and others, each once.
+    n_neighbors : int
+        How many to keep.
+
+    Returns
+    -------
+    indices : Tensor of shape (n_rows, n_neighbors), int64
+        The nearest by rising distance, the row itself first.
+    distances : Tensor of shape (n_rows, n_neighbors), float32
+        Their distances.
+    """
+    few = max(1, (CACHE_BYTES if X.device.type == "cpu" else BLOCK_BYTES) // (4 * candidates.shape[1] * X.shape[1]))
+    squares = torch.cat(
+        [_direct_squares(X, *block) for block in zip(rows.split(few), candidates.split(few), strict=True)]
+    )
+    squares[candidates == rows[:, None]] = -1
+    nearest = squares.topk(n_neighbors, dim=1, largest=False, sorted=True)
+    return candidates.gather(1, nearest.indices), nearest.values.clamp(min=0).sqrt()
+
+
+def _direct_squares(X, rows, candidates):
+    gathered = X.index_select(0, candidates.flatten()).unflatten(0, candidates.shape)
+    return gathered.sub_(X[rows, None]).square_().sum(dim=2)
+
+
+def _candidates(X, rows, count, centre, dtype):
+    """The `count` points nearest to each row by the expanded square, itself included, and the largest square kept.
+
+    The last of the three is the square of the greatest numbers that were subtracted from each other.
+    """
+    queries = X[rows].to(dtype) - centre
+    squares = queries.square().sum(dim=1)
+    values, indices, norm = [], [], squares.new_zeros(())
+    for start in range(0, len(X), _part(X.shape[1])):
+        points = X[start : start + _part(X.shape[1])].to(dtype) - centre
+        norms = torch.linalg.vector_norm(points, dim=1).square()
+        norm = torch.maximum(norm, norms.max())
+        expanded = torch.addmm(norms, queries, points.T, alpha=-2)
+        own = ((rows >= start) & (rows < start + len(points))).nonzero()[:, 0]
+        expanded[own, rows[own] - start] = -torch.inf
+        nearest = expanded.topk(min(count, len(points)), dim=1, largest=False)
+        values.append(nearest.values)
+        indices.append(nearest.indices + start)
+    nearest = torch.cat(values, dim=1).topk(count, dim=1, largest=False)
+    bound = nearest.values.amax(dim=1) + squares
+    return (
+        torch.cat(indices, dim=1).gather(1, nearest.indices),
+        bound.float(),
+        (squares.sqrt() + norm.sqrt()).square().float(),
+    )
+
+
+def _part(width):
+    return max(1, POINTS_BYTES // (4 * width))
+
+
+def _rounding(width):
+    """The error of an expanded square in float32, as a share of the greatest numbers subtracted in it."""
+    exact_products = torch.get_float32_matmul_precision() == "highest"  # else they may be TF32 or bfloat16
+    return (torch.finfo(torch.float32).eps if exact_products else 2**-7) * (4 + width**0.5)
+
+
+def exact_by_scikit_learn(X, queries, n_neighbors, metric, metric_kwds, n_jobs):
+    """Find the neighbours of dense or sparse rows in any metric.
+
+    Parameters
+    ----------
+    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32
+        All rows.
+    queries : {ndarray, csr_matrix, csr_array} of shape (n_queries, n_features), float32
+        The rows whose neighbours are asked for.
+    n_neighbors : int
+        Number of neighbours, the row itself counted.
+    metric : {"euclidean", "manhattan", "chebyshev", "minkowski"}
+        The distance between rows.
+    metric_kwds : dict
+        Arguments of the metric.
+    n_jobs : int or None
+        Threads, in joblib's counting.
+
+    Returns
+    -------
+    indices : ndarray of shape (n_queries, n_neighbors), int64
+        Neighbours by rising distance.
+    distances : ndarray of shape (n_queries, n_neighbors), float
+        Their distances.
+    """
+    search = NearestNeighbors(
+        n_neighbors=n_neighbors, algorithm="brute", metric=metric, p=metric_kwds.get("p", 2), n_jobs=n_jobs
+    )
+    distances, indices = search.fit(X).kneighbors(queries)
+    if metric == "euclidean":  # taken by scikit-learn from the expanded square, which puts duplicates apart
+        distances = _direct_distances(queries, X, indices)
+        order = np.argsort(distances, axis=1, kind="stable")
+        indices, distances = (np.take_along_axis(array, order, axis=1) for array in (indices, distances))
+    return indices, distances
+
+
+def _direct_distances(queries, X, indices, n_rows=1024):
+    distances = np.empty(indices.shape, dtype=np.float32)
+    for start in range(0, len(indices), n_rows):
+        block = indices[start : start + n_rows]
+        rows = np.repeat(np.arange(start, start + len(block)), indices.shape[1])
+        difference = queries[rows] - X[block.ravel()]
+        squares = difference.multiply(difference) if sp.issparse(difference) else difference**2
+        distances[start : start + n_rows] = np.sqrt(np.asarray(squares.sum(axis=1))).reshape(block.shape)
+    return distances

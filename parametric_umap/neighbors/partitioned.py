@@ -1,0 +1,242 @@
+"""Nearly all Euclidean neighbours of many dense rows: each is sought in a few cells of a partition.
+
+The rows are projected on their leading principal axes and put into the cells of k-means, as in an inverted file index
+(Jégou, Douze & Schmid, 2011, "Product Quantization for Nearest Neighbor Search", IEEE TPAMI 33(1)), without the
+quantization. One matrix product compares the rows of a cell with all rows that it is near to, and the best of each are
+compared again by direct differences of the whole rows. How many axes are kept and how many cells are searched
+follows from the recall on a sample of rows whose true neighbours are known.
+"""
+
+from math import isqrt
+from typing import NamedTuple
+
+import torch
+from sklearn.utils import check_random_state
+
+from .exact import BLOCK_BYTES, exact_euclidean, middle, nearest_of
+
+RECALL = 0.98  # share of the sample's true neighbours that has to be found
+SLACK = 0.005  # of the recall measured on the sample
+SAMPLE = 300
+VARIANCE = 0.95  # share of the variance on the axes that are tried first
+ROUNDS = 5  # of k-means
+QUERIES = 2**12  # rows that are searched at a time
+SELECTION = 100  # the cost of selecting from a product of rows, as a number of features
+
+
+class Partition(NamedTuple):
+    """The cells of all rows, those near to each other mostly one after another.
+
+    Attributes
+    ----------
+    rows : Tensor of shape (n_samples,), int64
+        The rows of the first cell, then those of the second, and so on.
+    cell : Tensor of shape (n_samples,), int64
+        The cell of each row; none is empty.
+    centres : Tensor of shape (n_cells, n_axes), float32
+        The centre of each cell.
+    """
+
+    rows: torch.Tensor
+    cell: torch.Tensor
+    centres: torch.Tensor
+
+
+class Sample(NamedTuple):
+    """Rows whose true neighbours are known.
+
+    Attributes
+    ----------
+    rows : Tensor of shape (n_sampled,), int64
+        Their indices.
+    farthest : Tensor of shape (n_sampled, 1), float32
+        Distance of the last true neighbour of each.
+    """
+
+    rows: torch.Tensor
+    farthest: torch.Tensor
+
+
+def partitioned_euclidean(X, n_neighbors, random_state):
+    """Find nearly all Euclidean neighbours of dense rows among all rows.
+
+    Parameters
+    ----------
+    X : Tensor of shape (n_samples, n_features), float32
+        The rows, of a magnitude whose squares are finite.
+    n_neighbors : int
+        Number of neighbours, the row itself counted; at most `n_samples`.
+    random_state : int, RandomState or None
+        Seed of the sample and of the cells: the same seed gives the same neighbours.
+
+    Returns
+    -------
+    indices : Tensor of shape (n_samples, n_neighbors), int64
+        Neighbours by rising distance, the row itself first. Of a sample's, at least `RECALL` less `SLACK` are the true
+        ones; where so many cells were needed for it that an exact search costs less, all are.
+    distances : Tensor of shape (n_samples, n_neighbors), float32
+        Their distances, by direct differences, in the units of X.
+    """
+    rng = check_random_state(random_state)
+    count = min(n_neighbors + max(8, n_neighbors // 2), len(X))
+    rows = _draw(rng, X, SAMPLE)
+    sample = Sample(rows, exact_euclidean(X, n_neighbors, rows, spare=64)[1][:, -1:])
+    points = _projected(X, sample, n_neighbors, count, rng)
+    partition = _partition(points, rng)
+    n_probes = max(_likely_probes(X, points, partition, sample, n_neighbors, count), -(-count // _largest_cell(points)))
+    while _is_cheaper(n_probes, points, partition, X):
+        indices, distances = _search_cells(X, points, partition, n_probes, n_neighbors, count)
+        if _is_true(distances[rows], sample).float().mean() >= RECALL - SLACK:
+            return indices, distances
+        n_probes *= 2
+    return exact_euclidean(X, n_neighbors)
+
+
+def _draw(rng, X, count):
+    return torch.from_numpy(rng.permutation(len(X))[:count]).to(X.device)
+
+
+def _projected(X, sample, n_neighbors, count, rng):
+    """The centred rows on as few principal axes as keep the sample's neighbours among its nearest; else all of them."""
+    centre = middle(X)
+    axes, variances = _principal_axes(X, centre, rng)
+    share = variances.cumsum(dim=0) / variances.sum()
+    n_axes = 1 + int((share < VARIANCE).sum())
+    while n_axes <= min(X.shape[1] // 2, len(variances)):
+        points = torch.cat([(rows - centre) @ axes[:, :n_axes] for rows in X.split(2**13)])
+        _, hit = _found(X, points, sample, n_neighbors, count)
+        if hit.float().mean() >= (1 + RECALL) / 2:
+            return points
+        n_axes *= 2
+    return X - centre
+
+
+def _principal_axes(X, centre, rng):
+    """Principal axes of some rows, and the variances on them, both from the largest on."""
+    rows = X[_draw(rng, X, 5000 if X.shape[1] <= 1000 else 1000)] - centre
+    lengths = rows.norm(dim=1, keepdim=True)
+    rows *= (lengths.median() / lengths.clamp(min=torch.finfo(X.dtype).tiny)).clamp(max=1)  # no far row turns an axis
+    if rows.shape[1] <= len(rows):
+        variances, axes = torch.linalg.eigh(rows.T @ rows)
+    else:
+        variances, axes = torch.linalg.eigh(rows @ rows.T)
+        axes = torch.nn.functional.normalize(rows.T @ axes, dim=0)
+    return axes.flip(1), variances.flip(0).clamp(min=0)
+
+
+def _partition(points, rng):
+    """The cells of k-means; large ones, as of duplicates, are cut into pieces."""
+    n_cells = 4 * isqrt(len(points))
+    centres = _k_means(points[_draw(rng, points, 30 * n_cells)], n_cells, rng)
+    regions = _k_means(centres, isqrt(n_cells), rng)
+    centres = centres[_nearest_centre(centres, regions).argsort(stable=True)]
+    cell = _nearest_centre(points, centres)
+    order = cell.argsort(stable=True)
+    place = torch.empty_like(cell)
+    place[order] = torch.arange(len(order), device=order.device) - _starts(cell, n_cells)[cell[order]]
+    pieces, cell = (cell * len(points) + place // _largest_cell(points)).unique(return_inverse=True)
+    return Partition(cell.argsort(stable=True), cell, centres[pieces // len(points)])
+
+
+def _largest_cell(points):
+    return 2 * -(-len(points) // (4 * isqrt(len(points))))
+
+
+def _starts(cell, n_cells):
+    """Where each cell begins among the rows in the order of their cells."""
+    sizes = torch.bincount(cell, minlength=n_cells)
+    return sizes.cumsum(dim=0) - sizes
+
+
+def _k_means(points, n_cells, rng):
+    """Centres that begin at rows drawn at random, and so lie densely where rows do."""
+    centres = points[_draw(rng, points, n_cells)]
+    for _ in range(ROUNDS):
+        nearest = _nearest_centre(points, centres)
+        sizes = torch.bincount(nearest, minlength=len(centres))[:, None]
+        sums = torch.zeros_like(centres).index_add_(0, nearest, points)
+        centres = torch.where(sizes > 0, sums / sizes.clamp(min=1), centres)
+    return centres
+
+
+def _nearest_centre(points, centres):
+    return torch.cat([_gaps(rows, centres).argmin(dim=1) for rows in points.split(QUERIES)])
+
+
+def _gaps(points, centres):
+    """The squares of the distances from points to centres, less the squares of the points."""
+    return torch.addmm(centres.square().sum(dim=1), points, centres.T, alpha=-2)
+
+
+def _likely_probes(X, points, partition, sample, n_neighbors, count):
+    """How many of its nearest cells must be searched for each row to find the sample's neighbours."""
+    indices, is_true = _found(X, points, sample, n_neighbors, count)
+    gaps = _gaps(points[sample.rows], partition.centres)
+    ranks = torch.searchsorted(gaps.sort(dim=1).values, gaps)  # pieces of one cell rank alike
+    of_true = ranks.gather(1, partition.cell[indices])[is_true].sort().values
+    return 1 + int(of_true[min(len(of_true), round(RECALL * is_true.numel())) - 1]) if len(of_true) else 1
+
+
+def _found(X, points, sample, n_neighbors, count):
+    """The neighbours of the sample among the `count` nearest points, and which of them are true ones."""
+    found = []
+    for rows in sample.rows.split(max(1, BLOCK_BYTES // (4 * len(X)))):
+        expanded = _gaps(points[rows], points)
+        expanded[torch.arange(len(rows), device=rows.device), rows] = -torch.inf
+        found.append(nearest_of(X, rows, expanded.topk(count, dim=1, largest=False).indices, n_neighbors))
+    indices, distances = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return indices[:, 1:], _is_true(distances, sample)
+
+
+def _is_true(distances, sample):
+    return distances[:, 1:] <= sample.farthest * (1 + 1e-6)
+
+
+def _is_cheaper(n_probes, points, partition, X):
+    compared = n_probes * _largest_cell(points)
+    return compared * (points.shape[1] + SELECTION) < len(X) * (X.shape[1] + SELECTION)
+
+
+def _search_cells(X, points, partition, n_probes, n_neighbors, count):
+    """The neighbours of every row among those of its nearest cells."""
+    order, cell, centres = partition
+    points, cell = points[order], cell[order]
+    indices = torch.empty((len(X), n_neighbors), dtype=torch.int64, device=X.device)
+    distances = torch.empty((len(X), n_neighbors), dtype=torch.float32, device=X.device)
+    short = []
+    for places in torch.arange(len(X), device=X.device).split(QUERIES):
+        near = _gaps(points[places], centres).topk(min(n_probes, len(centres)), dim=1, largest=False).indices
+        nearest, squares = _nearest_in_cells(points, cell, centres, places, near, count - 1)
+        rows = order[places]
+        candidates = torch.cat([rows[:, None], order[nearest]], dim=1)
+        indices[rows], distances[rows] = nearest_of(X, rows, candidates, n_neighbors)
+        short.append(rows[squares.isinf().any(dim=1)])
+    short = torch.cat(short)  # of rows within reach
+    if len(short):
+        indices[short], distances[short] = exact_euclidean(X, n_neighbors, short)
+    return indices, distances
+
+
+def _nearest_in_cells(points, cell, centres, places, near, count):
+    """The places of the `count` points nearest to some in the cells near to each, and the squares of their distances.
+
+    One matrix product compares all points that are near to a cell with those of the cell, relative to its centre, so
+    that no digits are lost.
+    """
+    starts = _starts(cell, len(centres))
+    bounds = [*starts.tolist(), len(points)]
+    queries = points[places]
+    squares = torch.full((near.numel(), _largest_cell(points)), torch.inf, device=points.device)
+    pairs = near.flatten().argsort(stable=True)
+    n_pairs = torch.bincount(near.flatten(), minlength=len(centres)).tolist()
+    for index, here in enumerate(pairs.split(n_pairs)):
+        if len(here):
+            theirs = points[bounds[index] : bounds[index + 1]] - centres[index]
+            ours = queries.index_select(0, here // near.shape[1]) - centres[index]
+            squares[here, : len(theirs)] = _gaps(ours, theirs).add_(ours.square().sum(dim=1, keepdim=True))
+    row, probe = (near == cell[places, None]).nonzero(as_tuple=True)
+    squares.view(*near.shape, -1)[row, probe, places[row] - starts[cell[places[row]]]] = torch.inf  # the row itself
+    nearest = squares.view(len(near), -1).topk(count, dim=1, largest=False)
+    width = squares.shape[1]
+    positions = starts[near.gather(1, nearest.indices // width)] + nearest.indices % width
+    return positions.clamp(max=len(points) - 1), nearest.values
