@@ -77,7 +77,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         The network. It is called with rows as they are given, as a float32 tensor of shape (n_rows, n_features), and
         must give (n_rows, n_components). It is copied, with its weights, and never changed; parameters that require no
         gradient stay as they are. None makes a fully connected network that standardizes its input.
-    hidden_layer_sizes : list or tuple of int, default=(192, 192, 192, 192, 192)
+    hidden_layer_sizes : list or tuple of int, default=(160, 160, 160, 160, 160)
         Widths of the default encoder's hidden layers; empty for a linear map.
     activation : {"silu", "relu", "gelu", "elu", "tanh"}, default="silu"
         What follows each of them.
@@ -220,7 +220,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         repulsion_strength=1.0,
         negative_sample_rate=5,
         encoder=None,
-        hidden_layer_sizes=(192, 192, 192, 192, 192),
+        hidden_layer_sizes=(160, 160, 160, 160, 160),
         activation="silu",
         pca_variance=0.95,
         input_noise=0.7,
@@ -445,7 +445,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             batches = -(-n_samples // self.init_batch_size)
             yield SpectralInit(
                 torch.from_numpy(positions).to(device),
-                n_epochs=self.init_epochs or max(2, -(-INIT_BATCHES // batches)),
+                n_epochs=self.init_epochs or max(1, -(-INIT_BATCHES // batches)),
                 batch_size=self.init_batch_size,
                 learning_rate=self.init_learning_rate,
             )
