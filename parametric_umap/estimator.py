@@ -95,7 +95,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     init_scale : float, default=3.3
         Standard deviation of the "spectral" positions, and of the first coordinate of the "pca" ones.
     init_epochs : int or None, default=None
-        Number of passes over the rows in phase ``spectral_init``; None makes about 50 batches, two passes at least.
+        Number of passes over the rows in phase ``spectral_init``; None makes about 50 batches, one pass at least.
     init_batch_size : int, default=500
         Number of rows in a batch of that phase.
     init_learning_rate : float, default=0.01
@@ -328,12 +328,22 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         )
         progress.stage("graph: fuzzy simplicial set")
         self.graph_ = fuzzy_simplicial_set(
-            indices, distances, local_connectivity=self.local_connectivity, set_op_mix_ratio=self.set_op_mix_ratio
+            indices,
+            distances,
+            local_connectivity=self.local_connectivity,
+            set_op_mix_ratio=self.set_op_mix_ratio,
+            device=device,
         )
         if positions is None and self.init != "random":
             progress.stage(f"initial positions: {self.init}")
             positions = initial_positions(
-                self.init, X, self.graph_, self.n_components, scale=self.init_scale, random_state=random_state
+                self.init,
+                X,
+                self.graph_,
+                self.n_components,
+                scale=self.init_scale,
+                random_state=random_state,
+                device=device,
             )
         self.encoder_, self.device_ = encoder.to(device), device
         prepare, network = parts(self.encoder_)

@@ -2,13 +2,14 @@
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 
 SMOOTH_K_TOLERANCE = 1e-5
 MIN_K_DIST_SCALE = 1e-3
 N_BISECTIONS = 64
 
 
-def fuzzy_simplicial_set(indices, distances, *, local_connectivity=1.0, set_op_mix_ratio=1.0):
+def fuzzy_simplicial_set(indices, distances, *, local_connectivity=1.0, set_op_mix_ratio=1.0, device="cpu"):
     """Build the graph from the nearest neighbours.
 
     Equal to ``umap.umap_.fuzzy_simplicial_set`` on the same neighbours, within 1e-5 in every weight.
@@ -23,13 +24,15 @@ def fuzzy_simplicial_set(indices, distances, *, local_connectivity=1.0, set_op_m
         Number of nearest neighbours taken to be fully connected; a fraction interpolates between two.
     set_op_mix_ratio : float in [0, 1], default=1.0
         1 joins the two directed memberships by the fuzzy union, 0 by the fuzzy intersection.
+    device : str or torch.device, default="cpu"
+        Where the memberships are computed.
 
     Returns
     -------
     graph : csr_array of shape (n_samples, n_samples), float32
         Symmetric memberships in (0, 1], without a diagonal.
     """
-    sigmas, rhos = smooth_knn_dist(distances, local_connectivity=local_connectivity)
+    sigmas, rhos = smooth_knn_dist(distances, local_connectivity=local_connectivity, device=device)
     memberships = membership_strengths(indices, distances, sigmas, rhos)
     n, k = indices.shape
     directed = sp.csr_array((memberships.ravel(), (np.repeat(np.arange(n), k), indices.ravel())), shape=(n, n))
@@ -41,7 +44,7 @@ def fuzzy_simplicial_set(indices, distances, *, local_connectivity=1.0, set_op_m
     return graph
 
 
-def smooth_knn_dist(distances, *, local_connectivity=1.0, bandwidth=1.0):
+def smooth_knn_dist(distances, *, local_connectivity=1.0, bandwidth=1.0, device="cpu"):
     """Find each row's distance to its nearest neighbour, and the kernel width that normalizes its memberships.
 
     The same bisection as ``umap.umap_.smooth_knn_dist``, on all rows at once.
@@ -54,6 +57,8 @@ def smooth_knn_dist(distances, *, local_connectivity=1.0, bandwidth=1.0):
         Number of nearest neighbours taken to be at distance zero; a fraction interpolates between two.
     bandwidth : float, default=1.0
         Factor of the sum of memberships, log2(n_neighbors), that each row is given.
+    device : str or torch.device, default="cpu"
+        Where they are computed, in float64; MPS, which has none, leaves it to the CPU.
 
     Returns
     -------
@@ -62,49 +67,51 @@ def smooth_knn_dist(distances, *, local_connectivity=1.0, bandwidth=1.0):
     rhos : ndarray of shape (n_samples,), float64
         Distances to the `local_connectivity`-th neighbour that is not at distance zero.
     """
-    precision = distances.dtype
-    distances = distances.astype(np.float64)
-    mean = distances.mean()
+    device = "cpu" if torch.device(device).type == "mps" else device
+    given = torch.from_numpy(np.ascontiguousarray(distances)).to(device)
+    distances = given.double()
+    mean = distances.mean().item()
     # A power of two leaves every step of the bisection as it is, and puts any unit of distance within its reach.
     unit = 2.0 ** np.floor(np.log2(mean)) if mean > 0 else 1.0
-    rhos = _local_distances(distances, local_connectivity).astype(precision).astype(np.float64)  # as umap-learn rounds
-    sigmas = unit * _kernel_widths((distances - rhos[:, None])[:, 1:] / unit, np.log2(distances.shape[1]) * bandwidth)
-    floor = MIN_K_DIST_SCALE * np.where(rhos > 0, distances.mean(axis=1), mean)
-    return np.maximum(sigmas, floor), rhos
+    rhos = _local_distances(distances, local_connectivity).to(given.dtype).double()  # as umap-learn rounds
+    target = np.log2(distances.shape[1]) * bandwidth
+    sigmas = unit * _kernel_widths((distances - rhos[:, None])[:, 1:] / unit, target)
+    floor = MIN_K_DIST_SCALE * torch.where(rhos > 0, distances.mean(dim=1), mean)
+    return torch.maximum(sigmas, floor).cpu().numpy(), rhos.cpu().numpy()
 
 
 def _local_distances(distances, local_connectivity):
     """The distance of the `local_connectivity`-th neighbour apart from the row, interpolated, else of the last one."""
-    n_apart = (distances > 0).sum(axis=1)
+    n_apart = (distances > 0).sum(dim=1)
     first_apart = distances.shape[1] - n_apart
 
     def nth_apart(n):
-        column = np.clip(first_apart + n - 1, 0, distances.shape[1] - 1)
-        return np.take_along_axis(distances, column[:, None], axis=1)[:, 0]
+        column = (first_apart + n - 1).clamp(0, distances.shape[1] - 1)
+        return distances.gather(1, column[:, None])[:, 0]
 
     whole = int(local_connectivity)
     fraction = local_connectivity - whole
-    below = nth_apart(whole) if whole > 0 else np.zeros(len(distances))
+    below = nth_apart(whole) if whole > 0 else torch.zeros_like(distances[:, 0])
     enough = below + fraction * (nth_apart(whole + 1) - below) if fraction > SMOOTH_K_TOLERANCE else below
-    return np.where(n_apart >= local_connectivity, enough, distances[:, -1])
+    return torch.where(n_apart >= local_connectivity, enough, distances[:, -1])
 
 
 def _kernel_widths(excess, target):
     """The widths at which exp(-excess / width) sums to `target` in each row, by bisection."""
-    n = len(excess)
-    low, high, middle = np.zeros(n), np.full(n, np.inf), np.ones(n)
-    excess = np.maximum(excess, 0)
-    rows = np.arange(n)
+    excess = excess.clamp(min=0)
+    low, middle = torch.zeros_like(excess[:, 0]), torch.ones_like(excess[:, 0])
+    high = torch.full_like(middle, torch.inf)
+    rows = torch.arange(len(excess), device=excess.device)
     for _ in range(N_BISECTIONS):
-        total = np.exp(-excess[rows] / middle[rows, None]).sum(axis=1)
-        unsettled = np.abs(total - target) >= SMOOTH_K_TOLERANCE
+        total = torch.exp(-excess[rows] / middle[rows, None]).sum(dim=1)
+        unsettled = (total - target).abs() >= SMOOTH_K_TOLERANCE
         rows, above = rows[unsettled], total[unsettled] > target
         if not len(rows):
             break
-        high[rows[above]] = middle[rows[above]]
-        low[rows[~above]] = middle[rows[~above]]
-        bracketed = np.isfinite(high[rows])
-        middle[rows] = np.where(bracketed, (low[rows] + high[rows]) / 2, 2 * middle[rows])
+        high[rows] = torch.where(above, middle[rows], high[rows])
+        low[rows] = torch.where(above, low[rows], middle[rows])
+        bracketed = high[rows].isfinite()
+        middle[rows] = torch.where(bracketed, (low[rows] + high[rows]) / 2, 2 * middle[rows])
     return middle
 
 

@@ -8,7 +8,7 @@ from sklearn.utils import check_array
 from .spectral import spectral_layout
 
 
-def initial_positions(init, X, graph, n_components, *, scale, random_state):
+def initial_positions(init, X, graph, n_components, *, scale, random_state, device="cpu"):
     """Find the positions that the encoder learns before it learns the graph.
 
     Parameters
@@ -25,6 +25,8 @@ def initial_positions(init, X, graph, n_components, *, scale, random_state):
         Standard deviation of every coordinate of "spectral", and of the first of "pca".
     random_state : RandomState
         Where iterative solvers start.
+    device : str or torch.device, default="cpu"
+        Where large eigenproblems are solved, if it is a CUDA device.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def initial_positions(init, X, graph, n_components, *, scale, random_state):
         If "pca" cannot give that many coordinates.
     """
     if init == "spectral":
-        positions = spectral_layout(X, graph, n_components, random_state)
+        positions = spectral_layout(X, graph, n_components, random_state, device)
     else:
         positions = _principal_components(X, n_components, random_state)
     return (scale * positions).astype(np.float32)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from scipy.sparse.csgraph import connected_components, reverse_cuthill_mckee
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh, lobpcg
 from scipy.spatial import KDTree
@@ -13,9 +14,13 @@ DENSE_NODES = 300
 # eigenvalues too close for plain iteration.
 NARROW_WORK = 1e9
 TOLERANCE = 1e-6
+# Of the filtered iteration on a GPU: degree of the polynomial, rounds at most, and vectors beyond those wanted.
+FILTER_DEGREE = 40
+FILTER_ROUNDS = 40
+FILTER_SPARE = 8
 
 
-def spectral_layout(X, graph, n_components, random_state):
+def spectral_layout(X, graph, n_components, random_state, device="cpu"):
     """Lay out the nodes of a graph by the Laplacian eigenmaps of its connected components.
 
     A connected graph is laid out as ``sklearn.manifold.SpectralEmbedding(affinity="precomputed")`` does, up to sign and
@@ -32,6 +37,8 @@ def spectral_layout(X, graph, n_components, random_state):
         Number of coordinates.
     random_state : RandomState
         Where iterative eigensolvers start.
+    device : str or torch.device, default="cpu"
+        Where large eigenproblems are solved, if it is a CUDA device.
 
     Returns
     -------
@@ -44,17 +51,17 @@ def spectral_layout(X, graph, n_components, random_state):
     """
     n_parts, part = connected_components(graph, directed=False)
     if n_parts == 1:
-        return standardize(laplacian_eigenmap(graph, n_components, random_state))
+        return standardize(laplacian_eigenmap(graph, n_components, random_state, device))
     positions = np.empty((graph.shape[0], n_components))
     centres = _part_centres(X, part, n_parts, n_components)
     parts = np.split(np.argsort(part, kind="stable"), np.cumsum(np.bincount(part))[:-1])
     for nodes, centre, radius in zip(parts, centres, _radii(centres), strict=True):
-        layout = laplacian_eigenmap(graph[nodes][:, nodes], n_components, random_state)
+        layout = laplacian_eigenmap(graph[nodes][:, nodes], n_components, random_state, device)
         positions[nodes] = centre + radius * layout / max(np.abs(layout).max(), np.finfo(float).tiny)
     return standardize(positions)
 
 
-def laplacian_eigenmap(graph, n_components, random_state):
+def laplacian_eigenmap(graph, n_components, random_state, device="cpu"):
     """Embed a connected graph by the eigenvectors of its random-walk Laplacian, the constant one left out.
 
     Parameters
@@ -65,6 +72,8 @@ def laplacian_eigenmap(graph, n_components, random_state):
         Number of coordinates; those above ``n_nodes - 1`` are zero.
     random_state : RandomState
         Where iterative eigensolvers start.
+    device : str or torch.device, default="cpu"
+        Where a large eigenproblem is solved, if it is a CUDA device.
 
     Returns
     -------
@@ -79,25 +88,55 @@ def laplacian_eigenmap(graph, n_components, random_state):
     inverse = sp.diags_array(1 / root_degree)
     walk = (inverse @ graph.astype(np.float64) @ inverse).tocsr()
     n_vectors = min(n_components, n - 1) + 1
-    vectors = _leading_eigenvectors(walk, n_vectors, root_degree, random_state)
+    vectors = _leading_eigenvectors(walk, n_vectors, root_degree, random_state, torch.device(device))
     coordinates[:, : n_vectors - 1] = vectors[:, 1:] / root_degree[:, None]
     return coordinates
 
 
-def _leading_eigenvectors(walk, n_vectors, root_degree, random_state):
+def _leading_eigenvectors(walk, n_vectors, root_degree, random_state, device):
     """The eigenvectors of the largest eigenvalues of the normalized adjacency, by falling eigenvalue."""
     n = walk.shape[0]
     if n <= max(DENSE_NODES, 2 * n_vectors):
         return np.linalg.eigh(walk.toarray())[1][:, : -n_vectors - 1 : -1]
     start = random_state.normal(size=(n, n_vectors))
     start[:, 0] = root_degree
+    if device.type == "cuda":
+        start = np.hstack([start, random_state.normal(size=(n, FILTER_SPARE))])
+        vectors = _filtered_iteration(walk, n_vectors, start, device)
+        if vectors is not None:
+            return vectors
     narrow = n * _bandwidth(walk) ** 2 <= NARROW_WORK
     how = {"which": "LM", "sigma": 1 + 1e-8} if narrow else {"which": "LA", "tol": TOLERANCE}
     try:
         values, vectors = eigsh(walk, n_vectors, v0=start.sum(axis=1), **how)
     except ArpackNoConvergence:
-        values, vectors = lobpcg(walk, start, tol=TOLERANCE, maxiter=200)
+        values, vectors = lobpcg(walk, start[:, :n_vectors], tol=TOLERANCE, maxiter=200)
     return vectors[:, np.argsort(-values)]
+
+
+def _filtered_iteration(walk, n_vectors, start, device):
+    """The same by subspace iteration with a Chebyshev filter, which is all products of the matrix with a block.
+
+    The filter is small on the spectrum from -1 up to the least value of the block, and grows steeply above (Zhou, Saad,
+    Tiago, Chelikowsky 2006, Self-consistent-field calculations using Chebyshev-filtered subspace iteration).
+    None where it does not settle, as for a curve, whose leading eigenvalues are too close.
+    """
+    parts = (torch.from_numpy(part.astype(np.int64)) for part in (walk.indptr, walk.indices))
+    matrix = torch.sparse_csr_tensor(*parts, torch.from_numpy(walk.data), walk.shape).to(device)
+    vectors = torch.from_numpy(start).to(device)
+    for _ in range(FILTER_ROUNDS):
+        vectors = torch.linalg.qr(vectors)[0]
+        products = matrix @ vectors
+        values, turn = torch.linalg.eigh(vectors.T @ products)
+        vectors, products = vectors @ turn, products @ turn
+        error = (products - values * vectors).norm(dim=0)[-n_vectors:].max()
+        if error < TOLERANCE:
+            return vectors[:, -n_vectors:].flip(1).cpu().numpy()
+        middle, half = (values[0] - 1) / 2, (values[0] + 1) / 2
+        before, vectors = vectors, (products - middle * vectors) / half
+        for _ in range(FILTER_DEGREE - 1):
+            before, vectors = vectors, (matrix @ vectors - middle * vectors) * (2 / half) - before
+    return None
 
 
 def _bandwidth(graph):

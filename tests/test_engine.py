@@ -20,11 +20,11 @@ from parametric_umap.engine import (
     resolve_device,
     surroundings,
     train,
+    training,
 )
 from parametric_umap.engine import rows as rows_module
-from parametric_umap.engine import training
 from parametric_umap.engine.adam import BETAS, Adam
-from parametric_umap.engine.training import step
+from parametric_umap.engine.training import Noise, step
 from parametric_umap.losses import EdgeCrossEntropy
 
 CPU = torch.device("cpu")
@@ -207,9 +207,7 @@ def test_positions_of_a_batch_are_compared_with_its_rows():
 def test_an_epoch_holds_groups_of_about_two_rows_for_an_edge(sampler, batch_size):
     sampler = sampler(random_graph(), CPU)
     loss = EdgeCrossEntropy(1.6, 0.9, 5, 1.0)
-    phase = MainEmbedding(
-        sampler, loss, n_epochs=1, batches_per_epoch=6, batch_size=batch_size, learning_rate=0.1
-    )
+    phase = MainEmbedding(sampler, loss, n_epochs=1, batches_per_epoch=6, batch_size=batch_size, learning_rate=0.1)
     index, weights = phase.draw_epoch(generator())
     n_groups = -(-2 * batch_size // sampler.group_size)
     assert weights.shape == (6, n_groups, sampler.group_size, sampler.group_size)
@@ -353,23 +351,25 @@ class Standing(Adam):
         pass
 
 
-@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
-@pytest.mark.parametrize("n_index", [11, 12, 13, 100])
-def test_a_batch_that_outnumbers_the_rows_has_the_gradient_of_the_gathered_one(n_index, container):
-    X = np.random.default_rng(0).normal(size=(12, 3))
-    rows = as_rows(container(X), as_given, CPU)
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("n_index", [3, 11, 12, 100, 700])
+def test_a_batch_whose_rows_repeat_has_the_gradient_of_one_that_encodes_them_all(n_index, precision):
+    rows = torch.randn(12, 3, generator=generator())
     network = Encoder(Standardize(np.zeros(3), 1.0), 2, (8,), "silu", generator()).network
     positions = torch.randn(12, 2, generator=generator())
     phase = SpectralInit(positions, n_epochs=1, batch_size=12, learning_rate=0.1)
     index = torch.randint(12, (n_index,), generator=generator())
-    z = network(torch.from_numpy(X).float()[index])
-    expected_loss = ((z - positions[index]) ** 2).mean()
-    expected = torch.autograd.grad(expected_loss, list(network.parameters()))
+    expected_loss = ((network(rows[index]) - positions[index]) ** 2).mean()
+    expected = torch.cat([g.flatten() for g in torch.autograd.grad(expected_loss, list(network.parameters()))])
     adam = Standing(network.parameters(), np.zeros(1))
-    loss = step(network, rows, phase, adam, (index,), None)
-    torch.testing.assert_close(loss, expected_loss.detach())
-    for parameter, gradient in zip(network.parameters(), expected, strict=True):
-        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
+    encoded, place = training._each_once(index)
+    assert len(encoded) % training.ROUNDING == 0
+    assert (encoded[place] == index).all()
+    noise = Noise(0.0, rows, generator())
+    loss = step(network, phase, adam, noise, precision, rows[encoded], place, (torch.tensor(0), index))
+    tolerance = {"rtol": 1e-4, "atol": 1e-6} if precision == torch.float32 else {"rtol": 0.1, "atol": 0.02}
+    torch.testing.assert_close(loss, expected_loss.detach(), **tolerance)
+    torch.testing.assert_close(adam.gradient, expected, **tolerance)
 
 
 class Recording(nn.Module):
@@ -403,7 +403,9 @@ def test_without_input_noise_the_network_sees_the_rows():
     phase = SpectralInit(torch.zeros(100, 2), n_epochs=1, batch_size=100, learning_rate=0.1)
     network = Recording()
     train(network, rows, phase, generator(), on_epoch=no_report)
-    assert (network.inputs[0].sort(dim=0).values == rows.sort(dim=0).values).all()
+    seen = network.inputs[0]
+    assert len(seen) == 128  # 28 of them twice, so that batches of about this size have one shape
+    assert (seen.unique(dim=0) == rows.unique(dim=0)).all()
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
@@ -430,7 +432,8 @@ def test_a_step_in_bfloat16_has_the_gradient_of_float32_within_rounding():
     for precision in (torch.float32, torch.bfloat16):
         network = Encoder(Standardize(np.zeros(20), 1.0), 2, (64, 64), "silu", generator()).network
         adam = Standing(network.parameters(), np.zeros(1))
-        step(network, rows, phase, adam, (torch.arange(500),), None, precision)
+        every = torch.arange(500)
+        step(network, phase, adam, Noise(0.0, rows, generator()), precision, rows, every, (torch.tensor(0), every))
         gradients.append(adam.gradient)
     in_float32, in_bfloat16 = gradients
     error = (in_bfloat16 - in_float32).norm() / in_float32.norm()
@@ -492,9 +495,22 @@ def test_dense_and_sparse_rows_are_identical(monkeypatch, container, dtype):
         for rows in (dense, sparse):
             assert rows.index_select(0, index).dtype == torch.float32
             assert (rows.index_select(0, index) == expected[index]).all()
-    for rows in (dense, sparse):
-        assert rows[:].dtype == torch.float32
-        assert (rows[:] == expected).all()
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_training_is_the_same_where_rows_stay_on_the_host(monkeypatch, container):
+    """As on a GPU that is too small for them."""
+    X = np.random.default_rng(0).normal(size=(300, 5))
+    weights = []
+    for room in (np.inf, 0):
+        monkeypatch.setattr(rows_module, "_room", lambda device, room=room: room)
+        rows = as_rows(container(X), as_given, CPU)
+        assert isinstance(rows, torch.Tensor) == (room > 0)
+        network = Encoder(Standardize(np.zeros(5), 1.0), 2, (8,), "silu", generator()).network
+        phase = SpectralInit(torch.ones(300, 2), n_epochs=3, batch_size=40, learning_rate=0.1)
+        train(network, rows, phase, generator(), input_noise=0.1, on_epoch=no_report)
+        weights.append(torch.cat([parameter.detach().flatten() for parameter in network.parameters()]))
+    assert (weights[0] == weights[1]).all()
 
 
 def test_rows_do_not_share_memory_with_the_data():
@@ -634,3 +650,61 @@ def test_surroundings_touch_neither_threads_nor_random_state_unless_asked():
         assert globals_of_torch() == before
         torch.rand(1)
     assert globals_of_torch()[3] != before[3]
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("sampler", [EdgeSampler, NeighborhoodSampler])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_captured_steps_train_as_those_that_run_one_by_one(monkeypatch, sampler, precision):
+    cuda = torch.device("cuda")
+    weights, losses = [], []
+    for captured in (True, False):
+        if not captured:
+            monkeypatch.setattr(torch.cuda, "CUDAGraph", unavailable)
+        network = Encoder(Standardize(np.zeros(30), 1.0), 2, (32, 32), "silu", generator()).network.to(cuda)
+        phase = MainEmbedding(
+            sampler(random_graph(), cuda),
+            EdgeCrossEntropy(1.6, 0.9, 5, 1.0),
+            n_epochs=4,
+            batches_per_epoch=10,
+            batch_size=64,
+            learning_rate=0.01,
+        )
+        rows, random = torch.eye(30, device=cuda), torch.Generator(cuda).manual_seed(0)
+        losses.append(train(network, rows, phase, random, input_noise=0.1, precision=precision, on_epoch=no_report))
+        weights.append(torch.cat([parameter.detach().flatten() for parameter in network.parameters()]))
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0.02)
+    assert losses[0][-1] < losses[0][0]
+    assert (weights[0] - weights[1]).norm() < 0.05 * weights[1].norm()
+
+
+def unavailable():
+    raise RuntimeError("cannot be captured")
+
+
+class Waiting(nn.Linear):
+    """A network that asks the host, and so cannot be captured."""
+
+    def forward(self, x):
+        return super().forward(x) if x.abs().sum().item() >= 0 else x
+
+
+@pytest.mark.cuda
+def test_a_network_that_waits_for_the_host_is_trained_step_by_step():
+    _, rows, positions = linear_problem()
+    phase = SpectralInit(positions.cuda(), n_epochs=40, batch_size=50, learning_rate=0.2)
+    random = torch.Generator("cuda").manual_seed(0)
+    losses = train(Waiting(3, 2).cuda(), rows.cuda(), phase, random, on_epoch=no_report)
+    assert losses[-1] < 1e-4 * losses[0]
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_rows_too_large_for_the_gpu_come_from_the_host(monkeypatch, container):
+    X = np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)
+    monkeypatch.setattr(rows_module, "_room", lambda device: 0)
+    rows = as_rows(container(X), as_given, torch.device("cuda"))
+    indices = [torch.randint(300, (40,), generator=generator(seed)) for seed in range(20)]
+    for index, batch in zip(indices, rows.batches(indices), strict=True):
+        assert batch.device.type == "cuda"
+        assert (batch.cpu() == torch.from_numpy(X)[index]).all()

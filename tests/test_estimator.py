@@ -255,7 +255,7 @@ def test_awkward_rows_give_a_finite_map(rows, metric):
     umap = ParametricUMAP(metric=metric, n_epochs=3, batches_per_epoch=20, random_state=0).fit(rows)
     assert np.isfinite(umap.embedding_).all() and np.isfinite(umap.init_embedding_).all()
     assert all(np.isfinite(losses).all() for losses in umap.loss_curve_.values())
-    assert np.abs(umap.embedding_).max() < 1000
+    assert np.abs(umap.embedding_).max() < 10_000  # copies of rows: nothing draws the places together
 
 
 def test_duplicates_share_a_place_and_do_not_disturb_the_others():

@@ -200,7 +200,7 @@ def test_blocks_smaller_than_the_data_give_the_same_neighbors(ordinary, monkeypa
     rng = np.random.default_rng(6)
     tight = 1e-3 * rng.normal(size=(200, 6)) + rng.integers(0, 2, size=(200, 1))
     whole = [nearest_neighbors(X, 15) for X in (ordinary, tight)]
-    for name in ("BLOCK_BYTES", "POINTS_BYTES", "CACHE_BYTES"):
+    for name in ("BLOCK_BYTES", "CACHE_BYTES"):
         monkeypatch.setattr(neighbors.exact, name, block_bytes)
     for X, (indices, distances) in zip((ordinary, tight), whole, strict=True):
         indices_by_blocks, distances_by_blocks = nearest_neighbors(X, 15)
@@ -323,7 +323,7 @@ AWKWARD = ("isotropic", "offset", "heavy tails", "duplicates", "unequal clusters
 @pytest.fixture
 def only_cells(monkeypatch):
     """Cells for all data, even where an exact search would cost less."""
-    monkeypatch.setattr(neighbors, "PARTITIONED_WORK", 0)
+    monkeypatch.setattr(neighbors, "PARTITIONED_WORK", {"cpu": 0})
     monkeypatch.setattr(neighbors.partitioned, "_is_cheaper", lambda n_probes, *others: n_probes < 1000)
 
 
@@ -362,7 +362,7 @@ def test_rows_whose_cells_hold_too_few_others_are_searched_exactly(only_cells, m
 
 def test_a_recall_out_of_reach_ends_in_an_exact_search(monkeypatch):
     X = awkward("isotropic").astype(np.float32)
-    monkeypatch.setattr(neighbors, "PARTITIONED_WORK", 0)
+    monkeypatch.setattr(neighbors, "PARTITIONED_WORK", {"cpu": 0})
     monkeypatch.setattr(neighbors.partitioned, "RECALL", 1.1)
     assert_nearest(nearest_neighbors(X, 15, random_state=0), true_distances(X), 15)
 
@@ -373,7 +373,7 @@ def test_dense_euclidean_rows_need_no_pynndescent(metric):
 import sys
 import numpy as np
 from parametric_umap import neighbors
-neighbors.PARTITIONED_WORK = 0
+neighbors.PARTITIONED_WORK = dict(cpu=0)
 X = np.random.default_rng(0).normal(size=(3000, 4))
 neighbors.nearest_neighbors(X, 15, metric={metric!r}, random_state=0)
 assert "pynndescent" not in sys.modules
@@ -402,3 +402,41 @@ def test_wrong_arguments_of_a_metric_are_named(metric, metric_kwds, message):
 @pytest.mark.parametrize(("metric", "metric_kwds"), [*CASES, ("euclidean", {}), ("minkowski", {"p": np.float32(2)})])
 def test_right_arguments_of_a_metric_pass(metric, metric_kwds):
     assert check_metric(metric, metric_kwds) is None
+
+
+@pytest.mark.parametrize("room", [2**25, 2**24, 2**20])
+def test_blocks_shrink_where_memory_runs_out_and_only_then_it_is_an_error(ordinary, monkeypatch, room):
+    search, tried = neighbors.exact._search, []
+
+    def limited(*args):
+        tried.append(args[-1])
+        if tried[-1] > room:
+            raise torch.OutOfMemoryError("no memory")
+        return search(*args)
+
+    monkeypatch.setattr(neighbors.exact, "_search", limited)
+    if room < neighbors.exact.LEAST_BYTES:
+        with pytest.raises(torch.OutOfMemoryError):
+            nearest_neighbors(ordinary, 5)
+    else:
+        assert_nearest(nearest_neighbors(ordinary, 5), true_distances(ordinary), 5)
+    assert tried == sorted(tried, reverse=True)
+    assert len(tried) == {2**25: 1, 2**24: 2, 2**20: 3}[room]
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_neighbors_on_a_gpu_are_exact(ordinary, metric):
+    result = nearest_neighbors(ordinary, 15, metric=metric, device="cuda")
+    assert_nearest(result, true_distances(ordinary, metric), 15)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", AWKWARD)
+def test_cells_on_a_gpu_have_high_recall(monkeypatch, name):
+    monkeypatch.setattr(neighbors, "PARTITIONED_WORK", {"cuda": 0})
+    X = awkward(name).astype(np.float32 if name != "far rows" else np.float64)
+    indices, _ = nearest_neighbors(X, 15, device="cuda", random_state=0)
+    true, _ = nearest_neighbors(X, 15)
+    recall = np.mean([np.isin(found, expected).mean() for found, expected in zip(indices, true, strict=True)])
+    assert recall > (0.95 if name not in ("duplicates", "grid") else 0)  # among equal distances any will do

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 from scipy.linalg import subspace_angles
 from scipy.sparse.csgraph import connected_components
 from sklearn.manifold import SpectralEmbedding
@@ -255,3 +256,35 @@ def test_standardize_turns_a_constant_coordinate_into_zero(value):
     standardized = standardize(positions)
     assert (standardized[:, 0] == 0).all()
     np.testing.assert_allclose(standardized[:, 1], np.arange(-3, 4) / 2)
+
+
+def filtered(graph, n_components, device="cpu"):
+    """The layout by the iteration that a GPU makes, run on the CPU."""
+    root_degree = np.sqrt(graph.sum(axis=1))
+    walk = sp.csr_array(sp.diags_array(1 / root_degree) @ graph @ sp.diags_array(1 / root_degree))
+    start = np.random.default_rng(0).normal(size=(graph.shape[0], n_components + 9))
+    vectors = spectral._filtered_iteration(walk, n_components + 1, start, torch.device(device))
+    return None if vectors is None else standardize(vectors[:, 1:] / root_degree[:, None])
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+@pytest.mark.parametrize("n_components", [1, 2, 3])
+def test_filtered_iteration_equals_scikit_learn(n_components, device):
+    graph = weighted_graph(rectangle(1500))
+    layout, expected = filtered(graph, n_components, device), scikit_learn_layout(graph, n_components)
+    assert subspace_angles(layout, expected).max() < 1e-3
+    assert_same_up_to_sign(layout, expected)
+
+
+def test_filtered_iteration_gives_up_on_a_long_curve():
+    n = 12000
+    graph = sp.csr_array(sp.diags_array([np.ones(n - j) for j in range(1, 6)], offsets=range(1, 6), shape=(n, n)))
+    assert filtered(sp.csr_array(graph + graph.T), 2) is None
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("n", [700, 5000])
+def test_layout_on_a_gpu_equals_scikit_learn(n):
+    graph = weighted_graph(rectangle(n))
+    layout = spectral_layout(None, graph, 2, np.random.RandomState(0), torch.device("cuda"))
+    assert_same_up_to_sign(layout, scikit_learn_layout(graph, 2))

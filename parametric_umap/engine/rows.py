@@ -1,5 +1,7 @@
 """Rows of data as the network takes them: float32 tensors on the device, gathered by index."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -23,47 +25,80 @@ def as_rows(X, prepare, device):
 
     Returns
     -------
-    rows : Tensor or SparseRows
-        ``rows.index_select(0, index)`` gives the prepared rows of an index tensor, ``rows[:]`` all; dense and float32.
+    rows : Tensor or HostRows
+        ``rows.index_select(0, index)`` gives the prepared rows of an index tensor; dense, float32 and on the device.
+        Rows stay on the host where they are sparse and wide, or take more than half of a GPU's free memory.
     """
     width = prepare(to_tensor(X[:1], device)).shape[1]
-    if sp.issparse(X) and width > DENSE_WIDTH:
-        return SparseRows(X, prepare, device)
+    if (sp.issparse(X) and width > DENSE_WIDTH) or 4 * X.shape[0] * width > _room(device):
+        return HostRows(X, width, prepare, device)
     rows = torch.empty((X.shape[0], width), dtype=torch.float32, device=device)
     for chunk in _chunks(X):
         rows[chunk] = prepare(to_tensor(X[chunk], device))
     return rows
 
 
-class SparseRows:
-    """Wide rows of a CSR matrix, made dense a batch at a time.
+def _room(device):
+    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else np.inf
+
+
+class HostRows:
+    """Rows that stay in the host's memory, as they are, and come to the device a batch at a time.
 
     Parameters
     ----------
-    X : csr_matrix or csr_array of shape (n_samples, n_features)
+    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features)
         The rows.
+    width : int
+        Number of features of a prepared row.
     prepare : callable
         Maps a tensor of dense rows to what the network takes.
     device : torch.device
         Where the rows are needed.
     """
 
-    def __init__(self, X, prepare, device):
+    def __init__(self, X, width, prepare, device):
         self.X = X
-        self.shape = X.shape
+        self.shape = (X.shape[0], width)
         self.dtype = torch.float32
         self.prepare = prepare
         self.device = device
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def __len__(self):
-        return self.X.shape[0]
-
-    def __getitem__(self, index):
-        return self.prepare(to_tensor(self.X[index], self.device))
+        return self.shape[0]
 
     def index_select(self, dim, index):
-        """Take rows by an index tensor; named as a tensor's own method, which is quicker than indexing. `dim` is 0."""
-        return self[index.cpu().numpy()]
+        """Take rows by an index tensor; named as a tensor's own method. `dim` is 0."""
+        rows = to_tensor(self.X[index.cpu().numpy()], "cpu")
+        if self.stream is None:
+            return self.prepare(rows.to(self.device))
+        with torch.cuda.stream(self.stream):  # beside the step that is running
+            return self.prepare(rows.pin_memory().to(self.device, non_blocking=True))
+
+    def batches(self, indices):
+        """Take the rows of one batch after the other, the next while the last is used.
+
+        Parameters
+        ----------
+        indices : sequence of Tensor of shape (n_rows,), int64
+            The rows of each batch.
+
+        Yields
+        ------
+        rows : Tensor of shape (n_rows, width), float32
+            Those of the next batch.
+        """
+        with ThreadPoolExecutor(1) as background:
+            coming = [background.submit(self.index_select, 0, index) for index in indices[:1]]
+            for index in [*indices[1:], None]:
+                rows = coming.pop().result()
+                if self.stream is not None:
+                    torch.cuda.current_stream(self.device).wait_stream(self.stream)
+                    rows.record_stream(torch.cuda.current_stream(self.device))
+                if index is not None:
+                    coming.append(background.submit(self.index_select, 0, index))
+                yield rows
 
 
 def feature_gap(rows, indices, n_samples=256):
@@ -71,7 +106,7 @@ def feature_gap(rows, indices, n_samples=256):
 
     Parameters
     ----------
-    rows : Tensor or SparseRows
+    rows : Tensor or HostRows
         What `as_rows` made of the data.
     indices : ndarray of shape (n_rows, n_neighbors), int
         The neighbours of each row, the row itself first.

@@ -50,7 +50,7 @@ class EdgeSampler:
         shape, device = (n_batches, n_groups), self.cumulative.device
         position = torch.rand(shape, dtype=torch.float64, generator=generator, device=device)
         edge = torch.searchsorted(self.cumulative, position, right=True).clamp_(max=len(self.cumulative) - 1)
-        weights = torch.tensor([[0.0, 1.0], [1.0, 0.0]], device=device)
+        weights = torch.tensor([[0, 1], [1, 0]], dtype=torch.float32, device=device)
         return self.edges[edge], weights.expand(*shape, 2, 2)
 
 
@@ -114,7 +114,7 @@ class NeighborhoodSampler:
         found = ordered.gather(1, place) == tails
         weight = self.weights[members.flatten()].view(n_groups, -1) * found
         head = torch.arange(size, device=members.device).repeat_interleave(self.tails.shape[1])
-        within = torch.zeros(n_groups, size * size, device=members.device)
+        within = torch.zeros(n_groups, size * size, dtype=torch.float32, device=members.device)
         within.scatter_add_(1, head * size + order.gather(1, place), weight)
         within = within.view(n_groups, size, size)
         within[:, 1:] *= (members[:, 1:] != members[:, :1]).unsqueeze(2)  # what fills up counts once

@@ -1,9 +1,12 @@
 """The one loop that trains, and its step."""
 
+from functools import partial
+
 import numpy as np
 import torch
 
 from .adam import Adam
+from .captured import CapturedEpoch
 
 # Numbers, and at most rows, of noise that a phase draws once; every step takes a window of them.
 NOISE_SIZE = 2**26
@@ -21,7 +24,7 @@ def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.f
     ----------
     network : torch.nn.Module
         On the device; its parameters that require a gradient are trained in place.
-    rows : Tensor or SparseRows
+    rows : Tensor or HostRows
         What `as_rows` made of the data.
     phase : SpectralInit or MainEmbedding
         What is learned.
@@ -46,14 +49,15 @@ def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.f
     """
     if isinstance(rows, torch.Tensor):
         rows = rows.to(precision)
-    noise = Noise(input_noise, rows, generator) if input_noise else None
+    noise = Noise(input_noise, rows, generator)
     adam = Adam((parameter for parameter in network.parameters() if parameter.requires_grad), _learning_rates(phase))
+    one_step = partial(step, network, phase, adam, noise, precision)
+    run_epoch = _epoch_runner(one_step, rows)
     losses = np.empty(phase.n_epochs)
     network.train()
     for epoch in range(phase.n_epochs):
-        batches = zip(*phase.draw_epoch(generator), strict=True)
-        total = sum(step(network, rows, phase, adam, batch, noise, precision) for batch in batches)
-        losses[epoch] = float(total) / phase.batches_per_epoch
+        batches = (noise.draw(phase.batches_per_epoch), *phase.draw_epoch(generator))
+        losses[epoch] = run_epoch(batches) / phase.batches_per_epoch
         if not np.isfinite(losses[epoch]):
             raise FloatingPointError(
                 f"the loss of phase {phase.name!r} became {losses[epoch]} in epoch {epoch + 1}; "
@@ -70,14 +74,36 @@ def _learning_rates(phase):
     return phase.learning_rate * (1 + np.cos(np.pi * np.arange(n_steps) / n_steps)) / 2
 
 
+def _epoch_runner(one_step, rows):
+    """What runs the batches of an epoch, and returns the sum of their losses."""
+
+    def from_tensor(batch):
+        encoded, place = _each_once(batch[1])
+        return one_step(rows.index_select(0, encoded), place, batch)
+
+    def on_the_device(batches):
+        batches = [part.to(rows.device) for part in batches]
+        return float(sum(from_tensor(batch) for batch in zip(*batches, strict=True)))
+
+    def from_the_host(batches):
+        encoded, places = zip(*(_each_once(index) for index in batches[1].cpu()), strict=True)
+        batches = zip(*(part.to(rows.device) for part in batches), strict=True)
+        taken = zip(rows.batches(encoded), places, batches, strict=True)
+        return float(sum(one_step(x, place.to(rows.device), batch) for x, place, batch in taken))
+
+    if not isinstance(rows, torch.Tensor):
+        return from_the_host
+    return CapturedEpoch(from_tensor) if rows.device.type == "cuda" else on_the_device
+
+
 class Noise:
     """Gaussian noise for batches of rows. Drawing it anew for each would cost as much as the network's first layer.
 
     Parameters
     ----------
     scale : float
-        Its standard deviation.
-    rows : Tensor or SparseRows
+        Its standard deviation; with 0 there is none.
+    rows : Tensor or HostRows
         The rows that it is for; it has their width, their precision and their device.
     generator : torch.Generator
         Source of randomness.
@@ -85,56 +111,64 @@ class Noise:
 
     def __init__(self, scale, rows, generator):
         n_features = rows.shape[1]
-        self.n_rows = min(NOISE_ROWS, max(64, NOISE_SIZE // n_features))
-        pool = torch.empty((self.n_rows, n_features), dtype=torch.float32, device=generator.device)
-        self.pool = pool.normal_(0, scale, generator=generator).to(rows.device, rows.dtype)
         self.generator = generator
+        self.n_rows = min(NOISE_ROWS, max(64, NOISE_SIZE // n_features))
+        self.pool = None
+        if scale:
+            pool = torch.empty((self.n_rows, n_features), dtype=torch.float32, device=generator.device)
+            self.pool = pool.normal_(0, scale, generator=generator).to(rows.device, rows.dtype)
 
-    def window(self, n_rows):
-        """Take noise for so many rows from a random place of the pool."""
-        start = torch.randint(self.n_rows, (1,), generator=self.generator, device=self.generator.device)
-        place = (start.to(self.pool.device) + torch.arange(n_rows, device=self.pool.device)) % self.n_rows
-        return self.pool.index_select(0, place)
+    def draw(self, n_batches):
+        """Draw the places of the pool where the noise of so many batches begins."""
+        return torch.randint(self.n_rows, (n_batches,), generator=self.generator, device=self.generator.device)
+
+    def added_to(self, x, start):
+        """The rows x with the noise that begins at `start`."""
+        if self.pool is None:
+            return x
+        return x + self.pool.index_select(0, (start + torch.arange(len(x), device=x.device)) % self.n_rows)
 
 
-def step(network, rows, phase, adam, batch, noise, precision=torch.float32):
+def step(network, phase, adam, noise, precision, x, place, batch):
     """Take one step: encode a batch, find the forces on its coordinates, move the weights.
 
     Parameters
     ----------
-    network, rows, phase
+    network, phase, precision
         As in `train`.
     adam : Adam
         Of the network's parameters.
-    batch : tuple of Tensor
-        What the phase's `draw_epoch` gave for this batch. The first are the indices of its rows, of shape (n_rows,),
-        int64; a row that comes several times is encoded once.
-    noise : Noise or None
+    noise : Noise
         What is added to the rows.
-    precision : {torch.float32, torch.bfloat16}, default=torch.float32
-        As in `train`.
+    x : Tensor of shape (n_encoded, n_features)
+        The rows to be encoded.
+    place : Tensor of shape (n_rows,), int64
+        Which of them each row of the batch is.
+    batch : tuple of Tensor
+        Where the noise begins, and what the phase's `draw_epoch` gave for the batch.
 
     Returns
     -------
     loss : Tensor of shape (), float32
         The batch's loss, before the step.
     """
-    index, *others = (part.to(rows.device) for part in batch)
-    index, place = _each_once(index)
-    x = rows.index_select(0, index)
+    start, *batch = batch
     with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
-        z = network(x if noise is None else x + noise.window(len(x)))
-    loss, gradient = phase.loss_and_gradient(z.detach().index_select(0, place), index[place], *others)
+        z = network(noise.added_to(x, start))
+    loss, gradient = phase.loss_and_gradient(z.detach().index_select(0, place), *batch)
     z.backward(torch.zeros_like(z).index_add_(0, place, gradient))
     adam.step()
     return loss
 
 
 def _each_once(index):
-    """The rows of a batch without repetition, and each one's place among them.
+    """The rows of a batch without repetition, and each one's place among them; on a GPU, all as they come.
 
-    The number of rows is rounded up, by taking some twice, since matrix products are prepared for every new shape.
+    The number of rows is rounded up, by taking some twice, since matrix products are prepared for every new shape. A
+    GPU would have to wait for it to be known.
     """
+    if index.device.type != "cpu":
+        return index, torch.arange(len(index), device=index.device)
     unique, place = torch.unique(index, return_inverse=True)
     n_rows = -(-len(unique) // ROUNDING) * ROUNDING
-    return unique[torch.arange(n_rows, device=unique.device) % len(unique)], place
+    return unique[torch.arange(n_rows) % len(unique)], place

@@ -21,10 +21,11 @@ METRICS = ("euclidean", "cosine", "manhattan", "chebyshev", "minkowski")
 SPARSE_METRICS = ("euclidean", "cosine", "manhattan")
 
 # Exact search costs n² (width + OVERHEAD) units, OVERHEAD being the selection of the k smallest. Above the first
-# of these it takes about twice as long as a search of cells (and, on one core, a second); above the other, longer than
-# a cold process needs to compile and run pynndescent (on 2 cores, about 20 s).
+# of these it takes about twice as long as a search of cells (and, on one core, a second; that of a GPU is what it would
+# do in a second by its data sheet); above the other, longer than a cold process needs to compile and run pynndescent
+# (on 2 cores, about 20 s).
 OVERHEAD = 100
-PARTITIONED_WORK = 3e10
+PARTITIONED_WORK = {"cpu": 3e10, "cuda": 2e13}
 DESCENT_WORK = 8e11
 
 
@@ -72,10 +73,9 @@ def nearest_neighbors(
         )
         return indices, chords**2 / 2
     X, scale = _moderate(X)
-    on_cuda = torch.device(device).type == "cuda"
     if metric == "euclidean" and not sp.issparse(X):
-        rows = torch.from_numpy(X).to(device if on_cuda else "cpu")
-        if on_cuda or _work(X) <= PARTITIONED_WORK:
+        rows = torch.from_numpy(X).to(_roomy(device, X.nbytes))
+        if _work(X) <= PARTITIONED_WORK[rows.device.type]:
             found = exact_euclidean(rows, n_neighbors)
         else:
             found = partitioned_euclidean(rows, n_neighbors, random_state)
@@ -111,6 +111,13 @@ def check_metric(metric, metric_kwds):
     p = (metric_kwds or {}).get("p", 2)
     if not (isinstance(p, Real) and 1 <= p < np.inf):
         raise ValueError(f"metric_kwds={metric_kwds}: p must be a number of at least 1.")
+
+
+def _roomy(device, n_bytes):
+    """The device, if it is a GPU whose memory takes the rows twice, else the CPU."""
+    device = torch.device(device)
+    roomy = device.type == "cuda" and 2 * n_bytes < torch.cuda.mem_get_info(device)[0]
+    return device if roomy else torch.device("cpu")
 
 
 def _work(X):

@@ -5,8 +5,8 @@ import scipy.sparse as sp
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-BLOCK_BYTES = 2**25
-POINTS_BYTES = 2**24  # a copy of the rows is made by parts, small enough for the allocator to use their memory again
+BLOCK_BYTES = 2**25  # of a matrix product on a processor; and a copy of the rows is made by parts of half as much
+LEAST_BYTES = 2**22  # where less does not fit either, a GPU's memory is full
 CACHE_BYTES = 2**20  # of a processor's second level, in which gathered rows are subtracted
 
 
@@ -34,25 +34,46 @@ def exact_euclidean(X, n_neighbors, queries=None, spare=8):
         Neighbours by rising distance; the row itself comes first.
     distances : Tensor of shape (n_queries, n_neighbors), float32
         Their distances, in the units of X.
+
+    Raises
+    ------
+    torch.OutOfMemoryError
+        If a GPU's memory does not even hold small blocks.
     """
-    n, width = X.shape
-    queries = torch.arange(n, device=X.device) if queries is None else queries
-    count = min(n_neighbors + spare, n)
+    queries = torch.arange(len(X), device=X.device) if queries is None else queries
+    n_bytes = block_bytes(X.device)
+    while True:
+        try:
+            return _search(X, n_neighbors, queries, min(n_neighbors + spare, len(X)), n_bytes)
+        except torch.OutOfMemoryError:
+            if n_bytes <= LEAST_BYTES:
+                raise
+        torch.cuda.empty_cache()
+        n_bytes //= 4
+
+
+def block_bytes(device):
+    """Bytes of a block of work that suit a device: what its cache likes, or a share of a GPU's free memory."""
+    return min(2**31, torch.cuda.mem_get_info(device)[0] // 16) if device.type == "cuda" else BLOCK_BYTES
+
+
+def _search(X, n_neighbors, queries, count, n_bytes):
     indices = torch.empty((len(queries), n_neighbors), dtype=torch.int64, device=X.device)
     distances = torch.empty((len(queries), n_neighbors), dtype=torch.float32, device=X.device)
     sure = torch.empty(len(queries), dtype=torch.bool, device=X.device)
     centre = middle(X)
+    part = max(1, n_bytes // (8 * X.shape[1]))
 
     def search(block, dtype):
-        candidates, bound, largest = _candidates(X, queries[block], count, centre, dtype)
+        candidates, bound, largest = _candidates(X, queries[block], count, centre, part, dtype)
         indices[block], distances[block] = nearest_of(X, queries[block], candidates, n_neighbors)
-        sure[block] = distances[block, -1].square() <= bound - _rounding(width) * largest
+        sure[block] = distances[block, -1].square() <= bound - _rounding(X.shape[1]) * largest
 
-    block = max(1, BLOCK_BYTES // (4 * min(n, _part(width))))
+    block = max(1, n_bytes // (4 * min(len(X), part)))
     positions = torch.arange(len(queries), device=X.device)
     for block_positions in positions.split(block):
         search(block_positions, torch.float32)
-    if count < n:
+    if count < len(X):
         for block_positions in positions[~sure].split(max(1, block // 2)):
             search(block_positions, torch.float64)
     return indices, distances
@@ -84,7 +105,9 @@ def nearest_of(X, rows, candidates, n_neighbors):
     distances : Tensor of shape (n_rows, n_neighbors), float32
         Their distances.
     """
-    few = max(1, (CACHE_BYTES if X.device.type == "cpu" else BLOCK_BYTES) // (4 * candidates.shape[1] * X.shape[1]))
+    few = max(
+        1, (CACHE_BYTES if X.device.type == "cpu" else block_bytes(X.device)) // (4 * candidates.shape[1] * X.shape[1])
+    )
     squares = torch.cat(
         [_direct_squares(X, *block) for block in zip(rows.split(few), candidates.split(few), strict=True)]
     )
@@ -98,7 +121,7 @@ def _direct_squares(X, rows, candidates):
     return gathered.sub_(X[rows, None]).square_().sum(dim=2)
 
 
-def _candidates(X, rows, count, centre, dtype):
+def _candidates(X, rows, count, centre, part, dtype):
     """The `count` points nearest to each row by the expanded square, itself included, and the largest square kept.
 
     The last of the three is the square of the greatest numbers that were subtracted from each other.
@@ -106,8 +129,8 @@ def _candidates(X, rows, count, centre, dtype):
     queries = X[rows].to(dtype) - centre
     squares = queries.square().sum(dim=1)
     values, indices, norm = [], [], squares.new_zeros(())
-    for start in range(0, len(X), _part(X.shape[1])):
-        points = X[start : start + _part(X.shape[1])].to(dtype) - centre
+    for start in range(0, len(X), part):
+        points = X[start : start + part].to(dtype) - centre
         norms = torch.linalg.vector_norm(points, dim=1).square()
         norm = torch.maximum(norm, norms.max())
         expanded = torch.addmm(norms, queries, points.T, alpha=-2)
@@ -123,10 +146,6 @@ def _candidates(X, rows, count, centre, dtype):
         bound.float(),
         (squares.sqrt() + norm.sqrt()).square().float(),
     )
-
-
-def _part(width):
-    return max(1, POINTS_BYTES // (4 * width))
 
 
 def _rounding(width):

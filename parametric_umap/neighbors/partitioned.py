@@ -13,14 +13,14 @@ from typing import NamedTuple
 import torch
 from sklearn.utils import check_random_state
 
-from .exact import BLOCK_BYTES, exact_euclidean, middle, nearest_of
+from .exact import block_bytes, exact_euclidean, middle, nearest_of
 
 RECALL = 0.98  # share of the sample's true neighbours that has to be found
 SLACK = 0.005  # of the recall measured on the sample
 SAMPLE = 300
 VARIANCE = 0.95  # share of the variance on the axes that are tried first
 ROUNDS = 5  # of k-means
-QUERIES = 2**12  # rows that are searched at a time
+QUERIES = {"cpu": 2**12, "cuda": 2**16}  # rows that are searched at a time: a GPU wants few large products
 SELECTION = 100  # the cost of selecting from a product of rows, as a number of features
 
 
@@ -160,7 +160,7 @@ def _k_means(points, n_cells, rng):
 
 
 def _nearest_centre(points, centres):
-    return torch.cat([_gaps(rows, centres).argmin(dim=1) for rows in points.split(QUERIES)])
+    return torch.cat([_gaps(rows, centres).argmin(dim=1) for rows in points.split(QUERIES[points.device.type])])
 
 
 def _gaps(points, centres):
@@ -180,7 +180,7 @@ def _likely_probes(X, points, partition, sample, n_neighbors, count):
 def _found(X, points, sample, n_neighbors, count):
     """The neighbours of the sample among the `count` nearest points, and which of them are true ones."""
     found = []
-    for rows in sample.rows.split(max(1, BLOCK_BYTES // (4 * len(X)))):
+    for rows in sample.rows.split(max(1, block_bytes(X.device) // (4 * len(X)))):
         expanded = _gaps(points[rows], points)
         expanded[torch.arange(len(rows), device=rows.device), rows] = -torch.inf
         found.append(nearest_of(X, rows, expanded.topk(count, dim=1, largest=False).indices, n_neighbors))
@@ -204,7 +204,7 @@ def _search_cells(X, points, partition, n_probes, n_neighbors, count):
     indices = torch.empty((len(X), n_neighbors), dtype=torch.int64, device=X.device)
     distances = torch.empty((len(X), n_neighbors), dtype=torch.float32, device=X.device)
     short = []
-    for places in torch.arange(len(X), device=X.device).split(QUERIES):
+    for places in torch.arange(len(X), device=X.device).split(QUERIES[X.device.type]):
         near = _gaps(points[places], centres).topk(min(n_probes, len(centres)), dim=1, largest=False).indices
         nearest, squares = _nearest_in_cells(points, cell, centres, places, near, count - 1)
         rows = order[places]
