@@ -85,7 +85,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Share of the variance that the default encoder sees of rows of more than 128 features, above 0 and at most 1:
         it takes as many of their leading principal components as hold this share, 256 at most. With 1 it takes the
         features themselves.
-    input_noise : float, default=0.7
+    input_noise : float, default=0.5
         Length of the Gaussian noise that is added to the rows in training, as a multiple of the median distance from a
         row to its nearest neighbour; at least 0. It makes the map smooth between the rows, so that unseen ones find
         their place; less follows the fitted rows more closely.
@@ -223,7 +223,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         hidden_layer_sizes=(160, 160, 160, 160, 160),
         activation="silu",
         pca_variance=0.95,
-        input_noise=0.7,
+        input_noise=0.5,
         init="spectral",
         init_scale=3.3,
         init_epochs=None,

@@ -1,4 +1,4 @@
-"""Steps on a GPU, captured once as a CUDA graph and replayed: launched one by one, its kernels would wait for Python."""
+"""Steps on a GPU, captured once as a CUDA graph and replayed: launched one by one, kernels would wait for Python."""
 
 import torch
 
