@@ -60,10 +60,11 @@ class Standardize(nn.Module):
         standardize : Standardize
             Its scale is 1 where all rows are equal in float32.
         """
-        largest = float(max(X.max(), -X.min())) or 1.0  # keeps squares of extreme units within float64
+        highest, lowest = X.max(axis=0), X.min(axis=0)
+        largest = float(max(highest.max(), -lowest.min())) or 1.0  # keeps squares of extreme units within float64
         mean, squares = (_sparse_moments if sp.issparse(X) else _dense_moments)(X, largest)
         scale = largest * np.sqrt(squares / X.shape[1])
-        equal_rows = abs(X.max(axis=0) - X.min(axis=0)).max() == 0
+        equal_rows = abs(highest - lowest).max() == 0
         if equal_rows or scale < np.finfo(np.float32).tiny:
             return cls(mean, 1.0)
         if pca_variance == 1 or X.shape[1] <= NARROW:
