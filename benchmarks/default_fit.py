@@ -1,7 +1,6 @@
 """How long a default fit takes, and how good its map is, from 100 to 60,000 rows.
 
-Each data set is fitted in this process, one after the other, so the first pays for what torch loads late, and the first
-above the limit of exact search for the compilation of pynndescent.
+Each data set is fitted in this process, one after the other, so the first pays for what torch loads late.
 """
 
 import argparse
