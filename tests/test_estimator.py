@@ -232,12 +232,15 @@ def test_far_apart_clusters_stay_whole_and_apart():
     assert np.median(distances[~same]) > 2 * np.median(distances[same])
 
 
+COPIES = np.repeat(X[:20], 30, axis=0)
+
+
 @pytest.mark.parametrize(
     "rows",
     [
         np.zeros((50, 3)),
         np.full((50, 3), 1e9),
-        np.repeat(X[:20], 30, axis=0),
+        COPIES,
         np.vstack([X[:100]] * 3),
         np.random.default_rng(0).normal(size=(300, 5)),
         np.arange(40.0)[:, None],
@@ -255,7 +258,8 @@ def test_awkward_rows_give_a_finite_map(rows, metric):
     umap = ParametricUMAP(metric=metric, n_epochs=3, batches_per_epoch=20, random_state=0).fit(rows)
     assert np.isfinite(umap.embedding_).all() and np.isfinite(umap.init_embedding_).all()
     assert all(np.isfinite(losses).all() for losses in umap.loss_curve_.values())
-    assert np.abs(umap.embedding_).max() < 10_000  # copies of rows: nothing draws the places together
+    extent = 10_000 if rows is COPIES else 1000  # nothing draws the places of mere copies together
+    assert np.abs(umap.embedding_).max() < extent
 
 
 def test_duplicates_share_a_place_and_do_not_disturb_the_others():
