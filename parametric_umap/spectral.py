@@ -148,9 +148,7 @@ def _bandwidth(graph):
 
 def _part_centres(X, part, n_parts, n_components):
     """The mean rows of the components, in their first principal components."""
-    n = len(part)
-    average = sp.csr_array((1 / np.bincount(part)[part], (part, np.arange(n))), shape=(n_parts, n))
-    means = average @ X
+    means = _means(X, part, n_parts)
     n_axes = min(n_components, n_parts - 1, X.shape[1])
     centres = np.zeros((n_parts, n_components))
     if abs(means.max(axis=0) - means.min(axis=0)).max() == 0:
@@ -160,6 +158,13 @@ def _part_centres(X, part, n_parts, n_components):
         means = means.toarray()
     centres[:, :n_axes] = PCA(n_axes, svd_solver=solver, random_state=0).fit_transform(means)
     return centres
+
+
+def _means(X, part, n_parts, n_rows=4096):
+    """The mean rows of the parts. The products are in float64, and so are the rows in them: few at a time."""
+    share = sp.csr_array((1 / np.bincount(part)[part], (np.arange(len(part)), part)), shape=(len(part), n_parts))
+    chunks = (slice(start, start + n_rows) for start in range(0, len(part), n_rows))
+    return sum(share[chunk].T @ X[chunk] for chunk in chunks)
 
 
 def _radii(centres):

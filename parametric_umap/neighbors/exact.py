@@ -116,6 +116,27 @@ def nearest_of(X, rows, candidates, n_neighbors):
     return candidates.gather(1, nearest.indices), nearest.values.clamp(min=0).sqrt()
 
 
+def nearest_points(points, rows, count):
+    """Find the points nearest to some of them, up to the rounding errors of expanded squares.
+
+    Parameters
+    ----------
+    points : Tensor of shape (n_samples, n_axes), float32
+        The points.
+    rows : Tensor of shape (n_rows,), int64
+        Indices of those whose nearest are asked for.
+    count : int
+        How many, the point itself counted.
+
+    Returns
+    -------
+    indices : Tensor of shape (n_rows, count), int64
+        The nearest, in no particular order but for the point itself, which is the first.
+    """
+    part = max(count, block_bytes(points.device) // (4 * len(rows)))
+    return _candidates(points, rows, count, middle(points), part, torch.float32)[0]
+
+
 def _direct_squares(X, rows, candidates):
     gathered = X.index_select(0, candidates.flatten()).unflatten(0, candidates.shape)
     return gathered.sub_(X[rows, None]).square_().sum(dim=2)

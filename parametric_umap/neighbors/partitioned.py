@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from sklearn.utils import check_random_state
 
-from .exact import block_bytes, exact_euclidean, middle, nearest_of
+from .exact import exact_euclidean, middle, nearest_of, nearest_points
 
 RECALL = 0.98  # share of the sample's true neighbours that has to be found
 SLACK = 0.005  # of the recall measured on the sample
@@ -97,7 +97,7 @@ def _draw(rng, X, count):
 
 
 def _projected(X, sample, n_neighbors, count, rng):
-    """The centred rows on as few principal axes as keep the sample's neighbours among its nearest; else all of them."""
+    """The rows on as few principal axes as keep the sample's neighbours among its nearest; else the rows themselves."""
     centre = middle(X)
     axes, variances = _principal_axes(X, centre, rng)
     share = variances.cumsum(dim=0) / variances.sum()
@@ -108,7 +108,7 @@ def _projected(X, sample, n_neighbors, count, rng):
         if hit.float().mean() >= (1 + RECALL) / 2:
             return points
         n_axes *= 2
-    return X - centre
+    return X
 
 
 def _principal_axes(X, centre, rng):
@@ -164,8 +164,13 @@ def _nearest_centre(points, centres):
 
 
 def _gaps(points, centres):
-    """The squares of the distances from points to centres, less the squares of the points."""
-    return torch.addmm(centres.square().sum(dim=1), points, centres.T, alpha=-2)
+    """The squares of the distances from points to centres, less the squares of the points: what ranks the centres."""
+    origin = middle(centres)  # so that an offset of all costs no digits
+    return _expanded(points - origin, centres - origin)
+
+
+def _expanded(points, others):
+    return torch.addmm(others.square().sum(dim=1), points, others.T, alpha=-2)
 
 
 def _likely_probes(X, points, partition, sample, n_neighbors, count):
@@ -179,12 +184,8 @@ def _likely_probes(X, points, partition, sample, n_neighbors, count):
 
 def _found(X, points, sample, n_neighbors, count):
     """The neighbours of the sample among the `count` nearest points, and which of them are true ones."""
-    found = []
-    for rows in sample.rows.split(max(1, block_bytes(X.device) // (4 * len(X)))):
-        expanded = _gaps(points[rows], points)
-        expanded[torch.arange(len(rows), device=rows.device), rows] = -torch.inf
-        found.append(nearest_of(X, rows, expanded.topk(count, dim=1, largest=False).indices, n_neighbors))
-    indices, distances = (torch.cat(parts) for parts in zip(*found, strict=True))
+    candidates = nearest_points(points, sample.rows, count)
+    indices, distances = nearest_of(X, sample.rows, candidates, n_neighbors)
     return indices[:, 1:], _is_true(distances, sample)
 
 
@@ -199,17 +200,12 @@ def _is_cheaper(n_probes, points, partition, X):
 
 def _search_cells(X, points, partition, n_probes, n_neighbors, count):
     """The neighbours of every row among those of its nearest cells."""
-    order, cell, centres = partition
-    points, cell = points[order], cell[order]
     indices = torch.empty((len(X), n_neighbors), dtype=torch.int64, device=X.device)
     distances = torch.empty((len(X), n_neighbors), dtype=torch.float32, device=X.device)
     short = []
-    for places in torch.arange(len(X), device=X.device).split(QUERIES[X.device.type]):
-        near = _gaps(points[places], centres).topk(min(n_probes, len(centres)), dim=1, largest=False).indices
-        nearest, squares = _nearest_in_cells(points, cell, centres, places, near, count - 1)
-        rows = order[places]
-        candidates = torch.cat([rows[:, None], order[nearest]], dim=1)
-        indices[rows], distances[rows] = nearest_of(X, rows, candidates, n_neighbors)
+    for rows in partition.rows.split(QUERIES[X.device.type]):
+        nearest, squares = _nearest_in_cells(points, partition, rows, n_probes, count - 1)
+        indices[rows], distances[rows] = nearest_of(X, rows, torch.cat([rows[:, None], nearest], dim=1), n_neighbors)
         short.append(rows[squares.isinf().any(dim=1)])
     short = torch.cat(short)  # of rows within reach
     if len(short):
@@ -217,26 +213,29 @@ def _search_cells(X, points, partition, n_probes, n_neighbors, count):
     return indices, distances
 
 
-def _nearest_in_cells(points, cell, centres, places, near, count):
-    """The places of the `count` points nearest to some in the cells near to each, and the squares of their distances.
+def _nearest_in_cells(points, partition, rows, n_probes, count):
+    """The `count` points nearest to those of some rows in the cells near to each, and the squares of their distances.
 
     One matrix product compares all points that are near to a cell with those of the cell, relative to its centre, so
     that no digits are lost.
     """
+    order, cell, centres = partition
     starts = _starts(cell, len(centres))
     bounds = [*starts.tolist(), len(points)]
-    queries = points[places]
+    queries = points[rows]
+    near = _gaps(queries, centres).topk(min(n_probes, len(centres)), dim=1, largest=False).indices
     squares = torch.full((near.numel(), _largest_cell(points)), torch.inf, device=points.device)
     pairs = near.flatten().argsort(stable=True)
     n_pairs = torch.bincount(near.flatten(), minlength=len(centres)).tolist()
     for index, here in enumerate(pairs.split(n_pairs)):
         if len(here):
-            theirs = points[bounds[index] : bounds[index + 1]] - centres[index]
+            members = order[bounds[index] : bounds[index + 1]]
+            theirs = points[members] - centres[index]
             ours = queries.index_select(0, here // near.shape[1]) - centres[index]
-            squares[here, : len(theirs)] = _gaps(ours, theirs).add_(ours.square().sum(dim=1, keepdim=True))
-    row, probe = (near == cell[places, None]).nonzero(as_tuple=True)
-    squares.view(*near.shape, -1)[row, probe, places[row] - starts[cell[places[row]]]] = torch.inf  # the row itself
+            expanded = _expanded(ours, theirs).add_(ours.square().sum(dim=1, keepdim=True))
+            expanded[rows[here // near.shape[1], None] == members] = torch.inf  # the row itself
+            squares[here, : len(members)] = expanded
     nearest = squares.view(len(near), -1).topk(count, dim=1, largest=False)
     width = squares.shape[1]
-    positions = starts[near.gather(1, nearest.indices // width)] + nearest.indices % width
-    return positions.clamp(max=len(points) - 1), nearest.values
+    places = starts[near.gather(1, nearest.indices // width)] + nearest.indices % width
+    return order[places.clamp(max=len(points) - 1)], nearest.values
