@@ -2,15 +2,15 @@
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.linalg import eigh
+import torch
 from sklearn.utils.extmath import randomized_svd
 
-# Rows beyond these tell hardly more of the leading axes; they are evenly spaced.
-N_SAMPLES = 5000
 # The whole spectrum of the covariance is quick up to this width.
 FULL_WIDTH = 1024
 # Matrix products are quickest where the width is a multiple of this.
 ROUNDING = 32
+# Rows longer than the median by this factor are far out.
+FAR = 3
 
 
 def principal_axes(X, mean, share, max_axes):
@@ -19,7 +19,7 @@ def principal_axes(X, mean, share, max_axes):
     Parameters
     ----------
     X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
-        The rows; where they are many, 5,000 of them are looked at.
+        The rows; where they are many, some of them are looked at, evenly spaced.
     mean : ndarray of shape (n_features,), float64
         Their mean. Sparse rows wider than 1,024 are not centred, as that would fill their zeros.
     share : float
@@ -32,24 +32,46 @@ def principal_axes(X, mean, share, max_axes):
     axes : ndarray of shape (n_features, n_axes), float32
         Orthonormal columns, by falling variance.
     """
-    sample = X[:: -(-X.shape[0] // N_SAMPLES)]
-    if X.shape[1] <= FULL_WIDTH:
-        sample = _centred_and_scaled(sample.toarray() if sp.issparse(sample) else sample, mean)
-        variances, axes = eigh(sample.T @ sample, check_finite=False)
-        variances, axes = variances[::-1], axes[:, ::-1]
+    sparse_and_wide = sp.issparse(X) and X.shape[1] > FULL_WIDTH
+    sample = X[:: -(-X.shape[0] // (5000 if sparse_and_wide else enough_rows(X.shape[1])))]
+    if sparse_and_wide:
+        _, singular_values, axes = randomized_svd(sample, min(max_axes, *sample.shape), n_iter=2, random_state=0)
+        held, axes = np.cumsum(singular_values**2) / sample.multiply(sample).sum(), axes.T
     else:
-        if not sp.issparse(sample):
-            sample = _centred_and_scaled(sample, mean)
-        n_axes = min(max_axes, *sample.shape)
-        _, singular_values, axes = randomized_svd(sample, n_axes, n_iter=2, random_state=0)
-        variances, axes = singular_values**2, axes.T
-    total = sample.multiply(sample).sum() if sp.issparse(sample) else np.square(sample).sum()
-    n_axes = np.searchsorted(np.cumsum(variances), share * total) + 1
+        rows = (sample.toarray() if sp.issparse(sample) else sample) - mean
+        rows /= np.abs(rows).max() or 1  # so that squares stay in the range of float32
+        axes, held = (tensor.numpy() for tensor in axes_of(torch.from_numpy(rows).float()))
+    n_axes = np.searchsorted(held, share) + 1
     n_axes = -(-n_axes // ROUNDING) * ROUNDING
     return np.ascontiguousarray(axes[:, : min(n_axes, max_axes)], dtype=np.float32)
 
 
-def _centred_and_scaled(X, mean):
-    """Rows as float32 whose squares stay in its range."""
-    X = X - mean
-    return (X / (np.abs(X).max() or 1)).astype(np.float32)
+def enough_rows(n_features):
+    """Number of rows beyond which more tell hardly anything of the leading axes, or take too long."""
+    return 5000 if n_features <= FULL_WIDTH else 1000
+
+
+def axes_of(rows):
+    """Find all principal axes of a few dense rows.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n_rows, n_features), float32
+        Centred rows, of a magnitude whose squares are finite. Those far out are drawn in, so that they turn no axis.
+
+    Returns
+    -------
+    axes : Tensor of shape (n_features, min(n_rows, n_features)), float32
+        Orthonormal columns, by falling variance.
+    held : Tensor of shape (min(n_rows, n_features),), float32
+        Share of the variance that the first axis holds, the first two, and so on.
+    """
+    lengths = rows.norm(dim=1, keepdim=True)
+    rows = rows * (FAR * lengths.median() / lengths.clamp(min=torch.finfo(rows.dtype).tiny)).clamp(max=1)
+    if rows.shape[1] <= len(rows):
+        variances, axes = torch.linalg.eigh(rows.T @ rows)
+    else:
+        variances, axes = torch.linalg.eigh(rows @ rows.T)
+        axes = torch.nn.functional.normalize(rows.T @ axes, dim=0)
+    variances = variances.flip(0).clamp(min=0)
+    return axes.flip(1), variances.cumsum(dim=0) / variances.sum()

@@ -42,6 +42,14 @@ def test_axes_of_very_wide_rows_hold_as_much_as_those_of_pca():
     assert np.square(sparse @ axes).sum() > 0.9 * np.square(exact.transform(sparse)).sum()
 
 
+def test_a_far_row_turns_no_axis():
+    X = wide()
+    X[7] = 1e6
+    axes = principal_axes(X, np.median(X, axis=0), 0.9, 256)
+    pca = PCA().fit(np.delete(X, 7, axis=0))
+    assert subspace_angles(pca.components_[:5].T, axes.astype(float)).max() < 0.05
+
+
 def test_there_are_never_more_axes_than_allowed_features_or_rows():
     isotropic = np.random.default_rng(0).normal(size=(1000, 300))
     assert principal_axes(isotropic, isotropic.mean(axis=0), 0.95, 256).shape == (300, 256)

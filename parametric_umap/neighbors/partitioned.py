@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from sklearn.utils import check_random_state
 
+from ..principal_axes import axes_of, enough_rows
 from .exact import exact_euclidean, middle, nearest_of, nearest_points
 
 RECALL = 0.98  # share of the sample's true neighbours that has to be found
@@ -99,29 +100,15 @@ def _draw(rng, X, count):
 def _projected(X, sample, n_neighbors, count, rng):
     """The rows on as few principal axes as keep the sample's neighbours among its nearest; else the rows themselves."""
     centre = middle(X)
-    axes, variances = _principal_axes(X, centre, rng)
-    share = variances.cumsum(dim=0) / variances.sum()
-    n_axes = 1 + int((share < VARIANCE).sum())
-    while n_axes <= min(X.shape[1] // 2, len(variances)):
+    axes, held = axes_of(X[_draw(rng, X, enough_rows(X.shape[1]))] - centre)
+    n_axes = 1 + int((held < VARIANCE).sum())
+    while n_axes <= min(X.shape[1] // 2, len(held)):
         points = torch.cat([(rows - centre) @ axes[:, :n_axes] for rows in X.split(2**13)])
         _, hit = _found(X, points, sample, n_neighbors, count)
         if hit.float().mean() >= (1 + RECALL) / 2:
             return points
         n_axes *= 2
     return X
-
-
-def _principal_axes(X, centre, rng):
-    """Principal axes of some rows, and the variances on them, both from the largest on."""
-    rows = X[_draw(rng, X, 5000 if X.shape[1] <= 1000 else 1000)] - centre
-    lengths = rows.norm(dim=1, keepdim=True)
-    rows *= (lengths.median() / lengths.clamp(min=torch.finfo(X.dtype).tiny)).clamp(max=1)  # no far row turns an axis
-    if rows.shape[1] <= len(rows):
-        variances, axes = torch.linalg.eigh(rows.T @ rows)
-    else:
-        variances, axes = torch.linalg.eigh(rows @ rows.T)
-        axes = torch.nn.functional.normalize(rows.T @ axes, dim=0)
-    return axes.flip(1), variances.flip(0).clamp(min=0)
 
 
 def _partition(points, rng):
