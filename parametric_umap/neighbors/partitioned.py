@@ -21,7 +21,9 @@ SLACK = 0.005  # of the recall measured on the sample
 SAMPLE = 300
 VARIANCE = 0.95  # share of the variance on the axes that are tried first
 ROUNDS = 5  # of k-means
-QUERIES = {"cpu": 2**12, "cuda": 2**16}  # rows that are searched at a time: a GPU wants few large products
+PER_CELL = 12  # rows in the sample of k-means
+QUERIES = {"cpu": 2**13, "cuda": 2**16}  # rows that are searched at a time: a GPU wants few large products
+AROUND = 12  # times as many cells as are searched for a row are near to its own
 SELECTION = 100  # the cost of selecting from a product of rows, as a number of features
 
 
@@ -114,7 +116,7 @@ def _projected(X, sample, n_neighbors, count, rng):
 def _partition(points, rng):
     """The cells of k-means; large ones, as of duplicates, are cut into pieces."""
     n_cells = 4 * isqrt(len(points))
-    centres = _k_means(points[_draw(rng, points, 30 * n_cells)], n_cells, rng)
+    centres = _k_means(points[_draw(rng, points, PER_CELL * n_cells)], n_cells, rng)
     regions = _k_means(centres, isqrt(n_cells), rng)
     centres = centres[_nearest_centre(centres, regions).argsort(stable=True)]
     cell = _nearest_centre(points, centres)
@@ -190,8 +192,8 @@ def _search_cells(X, points, partition, n_probes, n_neighbors, count):
     indices = torch.empty((len(X), n_neighbors), dtype=torch.int64, device=X.device)
     distances = torch.empty((len(X), n_neighbors), dtype=torch.float32, device=X.device)
     short = []
-    for rows in partition.rows.split(QUERIES[X.device.type]):
-        nearest, squares = _nearest_in_cells(points, partition, rows, n_probes, count - 1)
+    for rows, near in _near_cells(points, partition, n_probes):
+        nearest, squares = _nearest_in_cells(points, partition, rows, near, count - 1)
         indices[rows], distances[rows] = nearest_of(X, rows, torch.cat([rows[:, None], nearest], dim=1), n_neighbors)
         short.append(rows[squares.isinf().any(dim=1)])
     short = torch.cat(short)  # of rows within reach
@@ -200,7 +202,22 @@ def _search_cells(X, points, partition, n_probes, n_neighbors, count):
     return indices, distances
 
 
-def _nearest_in_cells(points, partition, rows, n_probes, count):
+def _near_cells(points, partition, n_probes):
+    """All rows, some at a time in the order of their cells, with the cells nearest to each.
+
+    They are looked for among the cells that are near to its own.
+    """
+    order, cell, centres = partition
+    n_probes = min(n_probes, len(centres))
+    around = _gaps(centres, centres).topk(min(AROUND * n_probes, len(centres)), dim=1, largest=False).indices
+    near = torch.empty((len(points), n_probes), dtype=torch.int64, device=points.device)
+    for cells, rows in zip(around, order.split(torch.bincount(cell).tolist()), strict=True):
+        near[rows] = cells[_gaps(points[rows], centres[cells]).topk(n_probes, dim=1, largest=False).indices]
+    for rows in order.split(QUERIES[points.device.type]):
+        yield rows, near[rows]
+
+
+def _nearest_in_cells(points, partition, rows, near, count):
     """The `count` points nearest to those of some rows in the cells near to each, and the squares of their distances.
 
     One matrix product compares all points that are near to a cell with those of the cell, relative to its centre, so
@@ -210,7 +227,6 @@ def _nearest_in_cells(points, partition, rows, n_probes, count):
     starts = _starts(cell, len(centres))
     bounds = [*starts.tolist(), len(points)]
     queries = points[rows]
-    near = _gaps(queries, centres).topk(min(n_probes, len(centres)), dim=1, largest=False).indices
     squares = torch.full((near.numel(), _largest_cell(points)), torch.inf, device=points.device)
     pairs = near.flatten().argsort(stable=True)
     n_pairs = torch.bincount(near.flatten(), minlength=len(centres)).tolist()
