@@ -149,21 +149,26 @@ def _candidates(X, rows, count, centre, part, dtype):
     """
     queries = X[rows].to(dtype) - centre
     squares = queries.square().sum(dim=1)
-    values, indices, norm = [], [], squares.new_zeros(())
-    for start in range(0, len(X), part):
+    starts = range(0, len(X), part)
+    # One tensor for all parts: small ones that are kept between large ones that are freed would splinter the memory.
+    values = queries.new_full((len(rows), len(starts), count), torch.inf)
+    indices = torch.empty(values.shape, dtype=torch.int64, device=X.device)
+    norm = squares.new_zeros(())
+    for place, start in enumerate(starts):
         points = X[start : start + part].to(dtype) - centre
         norms = torch.linalg.vector_norm(points, dim=1).square()
         norm = torch.maximum(norm, norms.max())
         expanded = torch.addmm(norms, queries, points.T, alpha=-2)
         own = ((rows >= start) & (rows < start + len(points))).nonzero()[:, 0]
         expanded[own, rows[own] - start] = -torch.inf
-        nearest = expanded.topk(min(count, len(points)), dim=1, largest=False)
-        values.append(nearest.values)
-        indices.append(nearest.indices + start)
-    nearest = torch.cat(values, dim=1).topk(count, dim=1, largest=False)
+        n_kept = min(count, len(points))
+        nearest = expanded.topk(n_kept, dim=1, largest=False)
+        values[:, place, :n_kept] = nearest.values
+        indices[:, place, :n_kept] = nearest.indices + start
+    nearest = values.flatten(1).topk(count, dim=1, largest=False)
     bound = nearest.values.amax(dim=1) + squares
     return (
-        torch.cat(indices, dim=1).gather(1, nearest.indices),
+        indices.flatten(1).gather(1, nearest.indices),
         bound.float(),
         (squares.sqrt() + norm.sqrt()).square().float(),
     )
