@@ -36,7 +36,7 @@ from .progress import Progress, check_report_interval
 
 # Batches of each phase where the user leaves their number open, as measured on data of 100 to 60,000 rows.
 INIT_BATCHES = 50
-MAIN_BATCHES = (300, 3000)
+MAIN_BATCHES = (400, 3000)
 ROWS_PER_BATCH = 80
 SAMPLERS = {"neighborhoods": NeighborhoodSampler, "edges": EdgeSampler}
 
@@ -103,7 +103,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     n_epochs : int, default=30
         Number of epochs of phase ``main_embedding``.
     batches_per_epoch : int or None, default=None
-        Number of batches in an epoch of that phase. None makes about 300 batches in all epochs together, and one more
+        Number of batches in an epoch of that phase. None makes about 400 batches in all epochs together, and one more
         for every 80 rows, at most 3,000.
     sampling : {"neighborhoods", "edges"}, default="neighborhoods"
         What a batch of that phase is made of: neighbourhoods of random rows, with all edges within each, or single

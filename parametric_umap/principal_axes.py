@@ -73,5 +73,6 @@ def axes_of(rows):
     else:
         variances, axes = torch.linalg.eigh(rows @ rows.T)
         axes = torch.nn.functional.normalize(rows.T @ axes, dim=0)
+    axes *= axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)).sign()  # as scikit-learn settles it
     variances = variances.flip(0).clamp(min=0)
     return axes.flip(1), variances.cumsum(dim=0) / variances.sum()
