@@ -255,9 +255,10 @@ def draw(medians, path, columns=("MNIST 5,000", "MNIST 60,000"), figures=(ACCURA
             panel.set_axisbelow(True)
             panel.spines[["top", "right"]].set_visible(False)
         column[0].set_title(f"{data} rows", loc="left")
-        if column[0].collections:
-            column[0].legend(fontsize=8)
         column[-1].set_xlabel("seconds, cold process")
+    shown = [panel.get_legend_handles_labels() for panel in panels[0]]
+    points = {label: point for handles, labels in shown for point, label in zip(handles, labels, strict=True)}
+    figure.legend(points.values(), points.keys(), loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(path, dpi=160)
 
 

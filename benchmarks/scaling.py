@@ -78,6 +78,9 @@ def draw(curves, path):
         times.set_ylabel("seconds")
         times.legend(frameon=False)
         memory.set(ylabel="peak memory, GB", xlabel=KINDS[kind])
+        for axis in (times.yaxis, memory.yaxis):
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter("")
     for panel in panels.flat:
         panel.grid(color="#eeeeee")
         panel.spines[["top", "right"]].set_visible(False)
