@@ -90,8 +90,12 @@ class Standardize(nn.Module):
         x : Tensor of shape (n_rows, width), float32
             Rows in the network's.
         """
-        x = (x - self.mean.to(x.dtype)).sub_(self.mean_remainder.to(x.dtype)).div_(self.scale.to(x.dtype)).float()
+        x = self.scaled(x)
         return x if self.axes is None else x @ self.axes
+
+    def scaled(self, x):
+        """The same without the principal axes: rows of shape (n_rows, n_features), float32."""
+        return (x - self.mean.to(x.dtype)).sub_(self.mean_remainder.to(x.dtype)).div_(self.scale.to(x.dtype)).float()
 
 
 def _dense_moments(X, unit, n_rows=4096):
@@ -158,6 +162,15 @@ class Perceptron(nn.Module):
         with torch.autocast(x.device.type, enabled=False):  # coordinates near each other need the digits
             return self.head(hidden.float())
 
+    def architecture(self):
+        """What it was built from, but for its weights."""
+        names = {kind: name for name, kind in ACTIVATIONS.items()}
+        return {
+            "n_components": self.head.out_features,
+            "hidden_layer_sizes": [layer.out_features for layer in self.body[::2]],
+            "activation": names[type(self.body[1])] if len(self.body) else next(iter(ACTIVATIONS)),
+        }
+
 
 class _Linear(nn.Linear):
     """A linear layer that leaves its weights open, and so the global random state alone."""
@@ -176,13 +189,74 @@ def _linear(n_in, n_out, generator):
     return layer
 
 
-def copy_of(module, X, n_components):
-    """Copy a user's module, in float32, and make sure that it maps rows of X to coordinates.
+def new_encoder(encoder, X, n_components, *, hidden_layer_sizes, activation, pca_variance, generator):
+    """Make the encoder of a fit.
 
     Parameters
     ----------
+    encoder : {"mlp", "linear"}, torch.nn.Module, callable or None
+        What the user asked for.
+    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+        The rows to be fitted.
+    n_components : int
+        Width of its output.
+    hidden_layer_sizes, activation, pca_variance
+        What the parameters of that name say of "mlp".
+    generator : torch.Generator
+        Source of the initial weights, on the CPU.
+
+    Returns
+    -------
+    encoder : torch.nn.Module
+        On the CPU.
+    """
+    if not (encoder is None or isinstance(encoder, str)):
+        return checked_encoder(encoder, X, n_components)
+    if encoder == "linear":
+        hidden_layer_sizes, pca_variance = (), 1.0
+    return Encoder(Standardize.of(X, pca_variance), n_components, hidden_layer_sizes, activation, generator)
+
+
+def as_module(given, n_inputs, n_outputs, name="encoder"):
+    """Make of what a user gives for an encoder or a decoder a module of our own.
+
+    Parameters
+    ----------
+    given : torch.nn.Module or callable
+        A module, or a function of the widths of its input and its output that makes one, such as its class.
+    n_inputs, n_outputs : int
+        The widths.
+    name : str, default="encoder"
+        What errors call it.
+
+    Returns
+    -------
     module : torch.nn.Module
-        The user's module; it is not changed.
+        A copy of the module, or what the function made; in float32, on the CPU, in evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        If the function fails, or makes no module.
+    """
+    module = given
+    if not isinstance(given, nn.Module):
+        try:
+            module = given(n_inputs, n_outputs)
+        except Exception as error:
+            raise ValueError(f"{name}({n_inputs}, {n_outputs}) raised {error!r}.") from error
+        if not isinstance(module, nn.Module):
+            raise ValueError(f"{name}({n_inputs}, {n_outputs}) must give a module; it gave {type(module)}.")
+    return copy.deepcopy(module).to(device="cpu", dtype=torch.float32).eval()
+
+
+def checked_encoder(encoder, X, n_components):
+    """Take a user's encoder in, and make sure that it maps rows of X to coordinates.
+
+    Parameters
+    ----------
+    encoder : torch.nn.Module or callable
+        The user's module, which is not changed, or a function of the widths that makes one.
     X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
         The rows to be fitted; the first two are tried.
     n_components : int
@@ -191,14 +265,15 @@ def copy_of(module, X, n_components):
     Returns
     -------
     encoder : torch.nn.Module
-        The copy, on the CPU.
+        The module, on the CPU.
 
     Raises
     ------
     ValueError
-        If the module does not take the rows, gives another shape than (n_rows, n_components), or has nothing to learn.
+        If there is no such module, it does not take the rows, gives another shape than (n_rows, n_components), or has
+        nothing to learn.
     """
-    encoder = copy.deepcopy(module).to(device="cpu", dtype=torch.float32).eval()
+    encoder = as_module(encoder, X.shape[1], n_components)
     rows = X[:2].toarray() if sp.issparse(X) else np.array(X[:2])
     try:
         with torch.no_grad():

@@ -6,39 +6,45 @@ from numbers import Integral, Real
 from warnings import warn
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
-from sklearn.utils import check_random_state
+from sklearn.manifold import trustworthiness
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
-
-from .encoder import ACTIVATIONS, Encoder, Standardize, copy_of, parts
-from .engine import (
-    EdgeSampler,
-    MainEmbedding,
-    NeighborhoodSampler,
-    SpectralInit,
-    as_rows,
-    body_precision,
-    device_or_cpu,
-    embed,
-    feature_gap,
-    new_generator,
-    resolve_device,
-    surroundings,
-    train,
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import (
+    _check_feature_names_in,
+    _num_features,
+    check_array,
+    check_is_fitted,
+    validate_data,
 )
-from .graph import fuzzy_simplicial_set
-from .initialization import checked_positions, initial_positions
-from .losses import EdgeCrossEntropy, find_ab_params
-from .neighbors import METRICS, check_metric, nearest_neighbors
-from .progress import Progress, check_report_interval
 
-# Batches of each phase where the user leaves their number open, as measured on data of 100 to 60,000 rows.
-INIT_BATCHES = 50
-MAIN_BATCHES = (400, 3000)
-ROWS_PER_BATCH = 80
-SAMPLERS = {"neighborhoods": NeighborhoodSampler, "edges": EdgeSampler}
+from .attribution import encoder_jacobian, summarized
+from .decoder import decode
+from .encoder import ACTIVATIONS, parts
+from .engine import device_or_cpu, embed
+from .export import to_onnx
+from .fitting import SAMPLERS, Fit
+from .neighbors import METRICS, check_metric, distance_matrix, unique_rows
+from .novelty import merged_references, novelty, reference_rows
+from .output_metrics import OUTPUT_METRICS
+from .persistence import load, save
+from .progress import check_report_interval
+from .supervision import labels_with_unknown
+from .terms import RECONSTRUCTION_LOSSES, checked_landmarks
+
+# The learning rate of `partial_fit` is lower by this, so that old points stay where they are.
+PARTIAL_FIT_SLOWER = 4.0
+# Trustworthiness takes all distances between the rows.
+SCORED_ROWS = 5000
+
+
+def _has_decoder(estimator):
+    if estimator.decoder is None or estimator.decoder is False:
+        raise AttributeError("inverse_transform needs a decoder; fit with decoder=True or a module.")
+    return True
 
 
 class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -55,10 +61,21 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         more of the local. Where there are too few rows, as many as fit are taken, with a warning.
     n_components : int, default=2
         Number of coordinates of the embedding.
-    metric : {"euclidean", "cosine", "manhattan", "chebyshev", "minkowski"}, default="euclidean"
-        The distance that makes neighbours; for sparse rows one of the first three.
+    metric : str or callable, default="euclidean"
+        The distance that makes neighbours: any name that pynndescent knows, among them "cosine", "correlation",
+        "manhattan", "minkowski", "hamming", "jaccard" and "hellinger"; or a function of two vectors. A function is fast
+        where numba has compiled it, or can, and is not for sparse rows.
     metric_kwds : dict or None, default=None
-        Arguments of the metric: ``{"p": order}`` for "minkowski", none for the others.
+        Arguments of the metric by name, such as ``{"p": order}`` for "minkowski".
+    precomputed_knn : tuple of (ndarray, ndarray) or None, default=None
+        Indices and distances of the neighbours of each row, both of shape (n_samples, at least n_neighbors), instead of
+        a search; -1 at an infinite distance for no neighbour. For fits of the same rows only.
+    disconnection_distance : float or None, default=None
+        From this distance on two rows are never neighbours. None takes the greatest distance of a bounded metric, such
+        as 1 of "jaccard" and 2 of "cosine", and infinity for the others, as umap-learn does.
+    unique : bool, default=False
+        Whether rows that are there several times are fitted once. It pays where many are: copies would be each other's
+        neighbours, and join nothing else.
     min_dist : float, default=0.1
         How close points may come in the embedding; at least 0 and at most `spread`.
     spread : float, default=1.0
@@ -73,10 +90,37 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Weight of the negative edges' loss; at least 0.
     negative_sample_rate : int, default=5
         Number of negative edges to a positive one. All are made of the rows of one batch, so more cost no more.
-    encoder : torch.nn.Module or None, default=None
-        The network. It is called with rows as they are given, as a float32 tensor of shape (n_rows, n_features), and
-        must give (n_rows, n_components). It is copied, with its weights, and never changed; parameters that require no
-        gradient stay as they are. None makes a fully connected network that standardizes its input.
+    target_metric : str, callable or None, default=None
+        How alike the targets `y` of two rows are. None ignores `y`, so that no labels leak into a pipeline; umap-learn
+        uses them whenever they are there. "categorical" takes labels of any type, -1, NaN and None standing for unknown
+        ones; any other metric, as `metric`, takes numbers.
+    target_metric_kwds : dict or None, default=None
+        Arguments of that metric.
+    target_n_neighbors : int or None, default=None
+        Number of neighbours of each row among the targets, where they are numbers; None takes `n_neighbors`.
+    target_weight : float, default=0.5
+        From 0, where the rows count most, to 1, where the targets do.
+    encoder : {"mlp", "linear"}, torch.nn.Module, callable or None, default=None
+        The network. "mlp", as None, is a fully connected one that standardizes its input, "linear" a single layer of
+        the features themselves. A module is called with rows as they are given, as a float32 tensor of shape
+        (n_rows, n_features), and must give (n_rows, n_components). It is copied, with its weights, and never changed;
+        parameters that require no gradient stay as they are. A function of n_features and n_components, such as a
+        class, makes the module anew for every fit.
+    decoder : bool, torch.nn.Module, callable or None, default=None
+        What maps coordinates back to rows. True makes the mirror of the default encoder; a module must map
+        (n_rows, n_components) to (n_rows, n_features), in the units of X; a function of n_components and n_features
+        makes one. With False or None there is none, and no `inverse_transform`.
+    reconstruction_loss : {"mse", "bce"} or callable, default="mse"
+        What the decoder is trained by: the mean squared error in units of the rows' variance; the binary cross-entropy,
+        for rows between 0 and 1; or a function of the decoder's rows and the true ones, two tensors of shape
+        (n_rows, n_features), to a tensor of shape ().
+    reconstruction_weight : float, default=1.0
+        Factor of that loss; at least 0.
+    reconstruction_validation : float, {array-like, sparse matrix} or None, default=None
+        A share of the rows, or other rows, that the decoder is not trained on, and whose loss is written down.
+    autoencoder : bool, default=False
+        Whether the loss of the decoder also trains the encoder: points that are close on the map must then be alike
+        enough to be told apart by the decoder.
     hidden_layer_sizes : list or tuple of int, default=(160, 160, 160, 160, 160)
         Widths of the default encoder's hidden layers; empty for a linear map.
     activation : {"silu", "relu", "gelu", "elu", "tanh"}, default="silu"
@@ -114,6 +158,30 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         as have that number of rows.
     learning_rate : float, default=0.01
         Learning rate of that phase; it falls to zero along half a cosine.
+    landmark_weight : float, default=1.0
+        Factor of the loss of the landmarks that `fit` is given, or `partial_fit` finds; at least 0.
+    landmark_loss : callable or None, default=None
+        A function of coordinates and of where they should be, two tensors of shape (n_landmarks, n_components), to a
+        tensor of shape (). None takes the mean squared error.
+    global_correlation_weight : float, default=0.0
+        Weight of the correlation between the distances of rows and those of their points, over all pairs of a batch; at
+        least 0. It arranges what is far apart, and costs a little of what is near.
+    densmap : bool, default=False
+        Whether points lie as densely as their rows do: densMAP.
+    dens_lambda : float, default=2.0
+        Weight of that; at least 0.
+    dens_frac : float, default=0.3
+        Share of phase ``main_embedding``, at its end, in which it counts.
+    dens_var_shift : float, default=0.1
+        What is added to the variance of the local radii on the map, for stability.
+    output_dens : bool, default=False
+        Whether the local radii are kept as `rad_orig_` and `rad_emb_`; with `densmap` they always are.
+    output_metric : {"euclidean", "haversine", "hyperboloid"}, default="euclidean"
+        The distance on the map. "haversine" maps to a sphere of radius 6, `n_components` being 2: the angle from the
+        pole and the longitude, in radians. "hyperboloid" maps to hyperbolic space, by the spatial coordinates x of
+        points whose other one is (1 + |x|²)^½.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the encoder of the fit before, without the first phase, if there was one.
     device : {"auto", "cpu", "cuda", "cuda:<index>", "mps"} or torch.device, default="auto"
         Where the network is trained and applied. "auto" takes CUDA where there is one, else the CPU.
     n_jobs : int or None, default=None
@@ -132,7 +200,16 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     embedding_ : ndarray of shape (n_samples, n_components), float32
         Where the encoder puts the fitted rows: the same as ``transform(X)``.
     graph_ : csr_array of shape (n_samples, n_samples), float32
-        The fuzzy simplicial set: how strongly rows are neighbours, from 0 to 1.
+        The fuzzy simplicial set: how strongly rows are neighbours, from 0 to 1. After `partial_fit` it is that of the
+        reference rows and of those added.
+    decoder_ : torch.nn.Module
+        The trained decoder, if there is one, in evaluation mode on `device_`.
+    rad_orig_, rad_emb_ : ndarray of shape (n_samples,), float64
+        Logarithms of the local radii, squared, of the rows and of their points, with `densmap` or `output_dens`.
+    n_samples_seen_ : int
+        Number of rows fitted, those of `partial_fit` included.
+    reference_rows_ : {ndarray, csr_array} of shape (n_references, n_features)
+        A sample of the fitted rows, 2,000 and 2 MiB at most, to which `novelty_score` compares others.
     encoder_ : torch.nn.Module
         The trained network, in evaluation mode on `device_`. It maps a tensor of rows to their coordinates.
     init_embedding_ : ndarray of shape (n_samples, n_components), float32
@@ -141,7 +218,8 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     a_, b_ : float
         The similarity curve.
     loss_curve_ : dict of str to ndarray of shape (n_epochs,), float64
-        Mean loss of each epoch, by the name of the phase.
+        Mean loss of each epoch, by the name of the phase; with a decoder, its part as "reconstruction", and that of the
+        rows it is not trained on as "reconstruction_validation".
     device_ : torch.device
         Where the encoder is. A model loaded where its device is missing is put on the CPU.
     n_features_in_ : int
@@ -172,8 +250,11 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     _parameter_constraints = {
         "n_neighbors": [Interval(Integral, 2, None, closed="left")],
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "metric": [StrOptions(set(METRICS))],
+        "metric": [StrOptions(set(METRICS)), callable],
         "metric_kwds": [dict, None],
+        "precomputed_knn": [tuple, list, None],
+        "disconnection_distance": [Interval(Real, 0, None, closed="neither"), None],
+        "unique": ["boolean"],
         "min_dist": [Interval(Real, 0, None, closed="left")],
         "spread": [Interval(Real, 0, None, closed="neither")],
         "a": [Interval(Real, 0, None, closed="neither"), None],
@@ -182,7 +263,16 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         "local_connectivity": [Interval(Real, 0, None, closed="left")],
         "repulsion_strength": [Interval(Real, 0, None, closed="left")],
         "negative_sample_rate": [Interval(Integral, 1, None, closed="left")],
-        "encoder": [torch.nn.Module, None],
+        "target_metric": [StrOptions({"categorical", *METRICS}), callable, None],
+        "target_metric_kwds": [dict, None],
+        "target_n_neighbors": [Interval(Integral, 2, None, closed="left"), None],
+        "target_weight": [Interval(Real, 0, 1, closed="both")],
+        "encoder": [StrOptions({"mlp", "linear"}), torch.nn.Module, callable, None],
+        "decoder": ["boolean", torch.nn.Module, callable, None],
+        "reconstruction_loss": [StrOptions(set(RECONSTRUCTION_LOSSES)), callable],
+        "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
+        "reconstruction_validation": [Interval(Real, 0, 1, closed="neither"), "array-like", "sparse matrix", None],
+        "autoencoder": ["boolean"],
         "hidden_layer_sizes": [list, tuple],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "pca_variance": [Interval(Real, 0, 1, closed="right")],
@@ -197,6 +287,16 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         "sampling": [StrOptions(set(SAMPLERS))],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "landmark_weight": [Interval(Real, 0, None, closed="left")],
+        "landmark_loss": [callable, None],
+        "global_correlation_weight": [Interval(Real, 0, None, closed="left")],
+        "densmap": ["boolean"],
+        "dens_lambda": [Interval(Real, 0, None, closed="left")],
+        "dens_frac": [Interval(Real, 0, 1, closed="both")],
+        "dens_var_shift": [Interval(Real, 0, None, closed="neither")],
+        "output_dens": ["boolean"],
+        "output_metric": [StrOptions({"euclidean", *OUTPUT_METRICS})],
+        "warm_start": ["boolean"],
         "device": [str, torch.device],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
@@ -211,6 +311,9 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         *,
         metric="euclidean",
         metric_kwds=None,
+        precomputed_knn=None,
+        disconnection_distance=None,
+        unique=False,
         min_dist=0.1,
         spread=1.0,
         a=None,
@@ -219,7 +322,16 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         local_connectivity=1.0,
         repulsion_strength=1.0,
         negative_sample_rate=5,
+        target_metric=None,
+        target_metric_kwds=None,
+        target_n_neighbors=None,
+        target_weight=0.5,
         encoder=None,
+        decoder=None,
+        reconstruction_loss="mse",
+        reconstruction_weight=1.0,
+        reconstruction_validation=None,
+        autoencoder=False,
         hidden_layer_sizes=(160, 160, 160, 160, 160),
         activation="silu",
         pca_variance=0.95,
@@ -234,6 +346,16 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         sampling="neighborhoods",
         batch_size=1024,
         learning_rate=1e-2,
+        landmark_weight=1.0,
+        landmark_loss=None,
+        global_correlation_weight=0.0,
+        densmap=False,
+        dens_lambda=2.0,
+        dens_frac=0.3,
+        dens_var_shift=0.1,
+        output_dens=False,
+        output_metric="euclidean",
+        warm_start=False,
         device="auto",
         n_jobs=None,
         random_state=None,
@@ -244,6 +366,9 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.n_components = n_components
         self.metric = metric
         self.metric_kwds = metric_kwds
+        self.precomputed_knn = precomputed_knn
+        self.disconnection_distance = disconnection_distance
+        self.unique = unique
         self.min_dist = min_dist
         self.spread = spread
         self.a = a
@@ -252,7 +377,16 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.local_connectivity = local_connectivity
         self.repulsion_strength = repulsion_strength
         self.negative_sample_rate = negative_sample_rate
+        self.target_metric = target_metric
+        self.target_metric_kwds = target_metric_kwds
+        self.target_n_neighbors = target_n_neighbors
+        self.target_weight = target_weight
         self.encoder = encoder
+        self.decoder = decoder
+        self.reconstruction_loss = reconstruction_loss
+        self.reconstruction_weight = reconstruction_weight
+        self.reconstruction_validation = reconstruction_validation
+        self.autoencoder = autoencoder
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.pca_variance = pca_variance
@@ -267,6 +401,16 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.sampling = sampling
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.landmark_weight = landmark_weight
+        self.landmark_loss = landmark_loss
+        self.global_correlation_weight = global_correlation_weight
+        self.densmap = densmap
+        self.dens_lambda = dens_lambda
+        self.dens_frac = dens_frac
+        self.dens_var_shift = dens_var_shift
+        self.output_dens = output_dens
+        self.output_metric = output_metric
+        self.warm_start = warm_start
         self.device = device
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -274,15 +418,19 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.report_interval = report_interval
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, precomputed_distances=None, landmark_positions=None):
         """Learn the map.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to be mapped; at least two. Sparse formats other than CSR are converted.
-        y : Ignored
-            Present for consistency with scikit-learn; never read.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
+            Targets, which are read only if `target_metric` says how: labels, or numbers.
+        precomputed_distances : {array-like, sparse matrix} of shape (n_samples, n_samples), default=None
+            The distances between the rows, instead of `metric`; in a sparse matrix, what is not stored is no neighbour.
+        landmark_positions : array-like of shape (n_samples, n_components), default=None
+            Where rows should come to lie; a row that holds a NaN is free.
 
         Returns
         -------
@@ -297,90 +445,92 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             If training diverges, as it may with too large a learning rate. The estimator is then as it was before.
         """
         with _unchanged_unless_finished(self):
+            start = self._encoder_to_go_on_from(X) if self.warm_start else None
             X = self._validated(X, ensure_min_samples=2)
-            self._check_parameters()
-            device = resolve_device(self.device)
-            random_state = (
-                np.random.RandomState() if self.random_state is None else check_random_state(self.random_state)
-            )
-            # A module of the user's may draw from torch's global random state, which is lent a seed for the time.
-            seed = None if self.encoder is None else _draw_seed(random_state)
-            with surroundings(device, self.n_jobs, seed):
-                self._fit(X, device, random_state)
+            rows = X
+            if self.unique:
+                rows, y = self._unique(X, y, precomputed_distances, landmark_positions)
+            landmarks = landmark_positions
+            if landmarks is not None:
+                landmarks = checked_landmarks(landmarks, X.shape[0], self.n_components)
+            given = {"precomputed_distances": precomputed_distances, "landmarks": landmarks, "start": start}
+            self._learn(rows, y, mapped_rows=X, **given)
+            self.n_samples_seen_ = rows.shape[0]
+            self.reference_rows_ = reference_rows(rows)
         return self
 
-    def _fit(self, X, device, random_state):
-        progress = Progress(self.verbose, self.report_interval)
-        n_neighbors = self._fitting_n_neighbors(X)
-        self.a_, self.b_ = self._curve()
-        positions = self._given_positions(X)
-        encoder = self._new_encoder(X, random_state)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Add rows to a fitted map without letting it drift.
 
-        progress.stage(f"neighbors: {n_neighbors} of each of {X.shape[0]} rows, metric {self.metric!r}")
-        indices, distances = nearest_neighbors(
-            X,
-            n_neighbors,
-            metric=self.metric,
-            metric_kwds=self.metric_kwds,
-            device=device,
-            n_jobs=self.n_jobs,
-            random_state=random_state,
-        )
-        progress.stage("graph: fuzzy simplicial set")
-        self.graph_ = fuzzy_simplicial_set(
-            indices,
-            distances,
-            local_connectivity=self.local_connectivity,
-            set_op_mix_ratio=self.set_op_mix_ratio,
-            device=device,
-        )
-        if positions is None and self.init != "random":
-            progress.stage(f"initial positions: {self.init}")
-            positions = initial_positions(
-                self.init,
-                X,
-                self.graph_,
-                self.n_components,
-                scale=self.init_scale,
-                random_state=random_state,
-                device=device,
-            )
-        self.encoder_, self.device_ = encoder.to(device), device
-        prepare, network = parts(self.encoder_)
-        self.init_embedding_ = embed(prepare, network, X, device) if positions is None else positions
+        The rows are learned together with `reference_rows_`, which are landmarks where they lie. Without a fit before,
+        this is `fit`.
 
-        rows = as_rows(X, prepare, device)
-        generator = new_generator(device, _draw_seed(random_state))
-        gap = feature_gap(rows, indices)
-        noise = self.input_noise * gap if self.input_noise else 0.0  # a gap may overflow
-        precision = body_precision(device, gap) if self.encoder is None else torch.float32
-        self.loss_curve_ = {"spectral_init": np.empty(0)}
-        for phase in self._phases(positions, device, generator):
-            progress.stage(f"{phase.name}: {phase.n_epochs} epochs of {phase.batches_per_epoch} batches on {device}")
-            self.loss_curve_[phase.name] = train(
-                network, rows, phase, generator, input_noise=noise, precision=precision, on_epoch=progress.epoch
-            )
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to be added; at least two.
+        y : array-like of shape (n_samples,), default=None
+            Labels, read only if ``target_metric="categorical"``. Those of the rows before count as unknown.
 
-        progress.stage("embedding")
-        self.embedding_ = embed(prepare, network, X, device)
-        progress.stage("done")
+        Returns
+        -------
+        self : ParametricUMAP
+            The estimator; its `embedding_` is that of the rows added.
 
-    def fit_transform(self, X, y=None):
+        Raises
+        ------
+        ValueError
+            If X or a parameter is out of its range, or `target_metric` is one of numbers. The estimator is then as it
+            was before.
+        FloatingPointError
+            If training diverges. The estimator is then as it was before.
+        """
+        if not hasattr(self, "encoder_"):
+            return self.fit(X, y)
+        with _unchanged_unless_finished(self):
+            X = self._validated(X, reset=False, ensure_min_samples=2)
+            known, n_seen = self.reference_rows_, self.n_samples_seen_
+            if self.target_metric is not None:
+                y = labels_with_unknown(y, known.shape[0], self.target_metric)
+            stack = sp.vstack if sp.issparse(X) or sp.issparse(known) else np.vstack
+            rows = stack([known, X]).astype(X.dtype)
+            rows = rows.tocsr() if sp.issparse(rows) else rows
+            positions = embed(*parts(self.encoder_), known, self.device_)
+            free = np.full((X.shape[0], positions.shape[1]), np.nan, dtype=np.float32)
+            landmarks = np.vstack([positions, free])
+            start = deepcopy(self.encoder_)
+            self._learn(rows, y, mapped_rows=X, landmarks=landmarks, start=start, slower=PARTIAL_FIT_SLOWER)
+            self.n_samples_seen_ = n_seen + X.shape[0]
+            self.reference_rows_ = merged_references(known, n_seen, X)
+        return self
+
+    def _learn(self, X, y, mapped_rows, **given):
+        """Run a fit, and keep what it gives instead of what was kept before."""
+        self._check_parameters(X)
+        attributes = Fit(self, X, self._fitting_n_neighbors(X), y, **given).run(mapped_rows)
+        for name in ("decoder_", "rad_orig_", "rad_emb_"):  # which not every fit gives
+            vars(self).pop(name, None)
+        vars(self).update(attributes)
+
+    def fit_transform(self, X, y=None, **fit_params):
         """Learn the map, and return where it puts the rows.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             As in `fit`.
-        y : Ignored
+        y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             As in `fit`.
+        **fit_params : dict
+            Further arguments of `fit`.
 
         Returns
         -------
         embedding : ndarray of shape (n_samples, n_components), float32
             `embedding_`: the same as ``transform(X)``.
         """
-        return self.fit(X).embedding_
+        return self.fit(X, y, **fit_params).embedding_
 
     def transform(self, X):
         """Map rows by one forward pass of the encoder.
@@ -406,6 +556,167 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         check_is_fitted(self)
         return embed(*parts(self.encoder_), self._validated(X, reset=False), self.device_)
 
+    @available_if(_has_decoder)
+    def inverse_transform(self, X):
+        """Map coordinates back to rows, by the decoder.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Coordinates on the map.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features), float32
+            Rows in the units of those fitted.
+
+        Raises
+        ------
+        AttributeError
+            If the parameter `decoder` asks for none.
+        ValueError
+            If X is not finite, or has another number of coordinates.
+        """
+        check_is_fitted(self, "decoder_")
+        X = check_array(X, dtype=np.float32, input_name="X")
+        if X.shape[1] != self._n_features_out:
+            raise ValueError(f"X has {X.shape[1]} coordinates, but the map has {self._n_features_out}.")
+        return decode(self.decoder_, X, self.device_)
+
+    def score(self, X, y=None):
+        """Trustworthiness of the map on rows, so that a search can compare maps without labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows, fitted or not; at least three. Of more than 5,000, these are looked at, evenly spaced.
+        y : Ignored
+            Present for consistency with scikit-learn; never read.
+
+        Returns
+        -------
+        score : float
+            From 0 to 1: how far each row's neighbours on the map are its neighbours among the rows, by `metric`; as
+            ``sklearn.manifold.trustworthiness``.
+        """
+        check_is_fitted(self)
+        X = self._validated(X, reset=False, ensure_min_samples=3)
+        X = X[np.linspace(0, X.shape[0] - 1, min(X.shape[0], SCORED_ROWS)).astype(int)]
+        distances = distance_matrix(X, self.metric, self.metric_kwds)
+        n_neighbors = min(self.n_neighbors, (X.shape[0] - 1) // 2)
+        return float(trustworthiness(distances, self.transform(X), n_neighbors=n_neighbors, metric="precomputed"))
+
+    def feature_attributions(self, X):
+        """How each feature moves each point: the derivative of the map.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows, fitted or not.
+
+        Returns
+        -------
+        attributions : Bunch
+            `jacobian` : ndarray of shape (n_samples, n_components, n_features), float32
+                The derivative of every coordinate by every feature, at every row: units of the embedding per unit of
+                the feature.
+            `importances` : ndarray of shape (n_features,), float64
+                How far a point is moved, on average, by a change of the feature by its standard deviation over X.
+            `feature_names` : ndarray of shape (n_features,), object
+                `feature_names_in_`, or "x0", "x1", and so on.
+        """
+        check_is_fitted(self)
+        X = self._validated(X, reset=False)
+        return summarized(encoder_jacobian(self.encoder_, X, self.device_), X, _check_feature_names_in(self))
+
+    def novelty_score(self, X):
+        """How unlike the fitted rows other rows are; the map has a place for any row, even for one that is nothing.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows, fitted or not.
+
+        Returns
+        -------
+        score : ndarray of shape (n_samples,), float32
+            Euclidean distance to the nearest of `reference_rows_`, in units of the typical distance between one of them
+            and its nearest other: about 1 for a row like those fitted; there is no upper limit.
+        """
+        check_is_fitted(self)
+        prepare, _ = parts(self.encoder_)
+        return novelty(prepare, self._validated(X, reset=False), self.reference_rows_, self.device_)
+
+    def save(self, path):
+        """Write the fitted estimator to a file from which loading runs no code: safetensors, with JSON metadata.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; it is written whole or not at all.
+
+        Raises
+        ------
+        ImportError
+            If safetensors is not installed.
+
+        Warns
+        -----
+        UserWarning
+            If parameters are functions or random states, which such a file cannot hold; they will be the default.
+        """
+        check_is_fitted(self)
+        save(self, path)
+
+    @classmethod
+    def load(cls, path, *, encoder=None, decoder=None):
+        """Read an estimator that `save` has written, with this version of the package or one before.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+        encoder, decoder : torch.nn.Module, callable or None, default=None
+            For a model with an encoder or a decoder of the user's own: a module of the same architecture, or a function
+            of the widths of its input and its output that makes one, such as its class.
+
+        Returns
+        -------
+        estimator : ParametricUMAP
+            Fitted, on the device that it was fitted on, or the CPU where this is missing.
+
+        Raises
+        ------
+        ValueError
+            If it is no such file, or one of a later version; if the encoder is missing or another.
+        ImportError
+            If safetensors is not installed.
+        """
+        return load(cls, path, encoder, decoder)
+
+    def to_onnx(self, path, *, decoder=False):
+        """Write the encoder, or the decoder, as an ONNX model.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file. Its input "X" has the shape (n_rows, n_features), its output "embedding" (n_rows, n_components),
+            and both are float32. Those of the decoder have each other's names and shapes.
+        decoder : bool, default=False
+            Whether it is the decoder that is written.
+
+        Raises
+        ------
+        ImportError
+            If onnx and onnxscript are not installed.
+        """
+        check_is_fitted(self)
+        if decoder:
+            check_is_fitted(self, "decoder_")
+            to_onnx(self.decoder_, self._n_features_out, path, ("embedding", "X"))
+        else:
+            to_onnx(self.encoder_, self.n_features_in_, path, ("X", "embedding"))
+
     def _validated(self, X, **options):
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], **options)
         largest = max(X.max(), -X.min()) if X.dtype == np.float64 else 0
@@ -413,7 +724,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             raise ValueError(f"X holds ±{largest:.3g}, which is beyond the range of float32, the encoder's precision.")
         return X
 
-    def _check_parameters(self):
+    def _check_parameters(self, X):
         """What one table cannot say: parameters that depend on each other, and what is inside of containers."""
         if (self.a is None) != (self.b is None):
             raise ValueError(f"a and b are given both or neither; got a={self.a}, b={self.b}.")
@@ -421,7 +732,9 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             raise ValueError(f"min_dist must be at most spread; got min_dist={self.min_dist}, spread={self.spread}.")
         if not all(isinstance(width, Integral) and width > 0 for width in self.hidden_layer_sizes):
             raise ValueError(f"hidden_layer_sizes must hold integers above 0; got {self.hidden_layer_sizes}.")
-        check_metric(self.metric, self.metric_kwds)
+        check_metric(self.metric, self.metric_kwds, X.shape[1], sp.issparse(X))
+        if self.output_metric == "haversine" and self.n_components != 2:
+            raise ValueError(f"output_metric='haversine' needs n_components=2; got {self.n_components}.")
         check_report_interval(self.report_interval)
 
     def _fitting_n_neighbors(self, X):
@@ -434,41 +747,24 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             )
         return min(self.n_neighbors, largest)
 
-    def _curve(self):
-        if self.a is not None:
-            return float(self.a), float(self.b)
-        return find_ab_params(self.spread, self.min_dist)
+    def _encoder_to_go_on_from(self, X):
+        """A copy of the encoder of the fit before, if there was one, for rows of as many features."""
+        if not hasattr(self, "encoder_"):
+            return None
+        before, now = self.n_features_in_, _num_features(X)
+        if before != now:
+            raise ValueError(f"warm_start=True goes on from a fit of {before} features; X has {now}.")
+        return deepcopy(self.encoder_)
 
-    def _given_positions(self, X):
-        return None if isinstance(self.init, str) else checked_positions(self.init, X.shape[0], self.n_components)
-
-    def _new_encoder(self, X, random_state):
-        if self.encoder is not None:
-            return copy_of(self.encoder, X, self.n_components)
-        generator = torch.Generator().manual_seed(_draw_seed(random_state))
-        standardize = Standardize.of(X, self.pca_variance)
-        return Encoder(standardize, self.n_components, self.hidden_layer_sizes, self.activation, generator)
-
-    def _phases(self, positions, device, generator):
-        n_samples = self.graph_.shape[0]
-        if positions is not None:
-            batches = -(-n_samples // self.init_batch_size)
-            yield SpectralInit(
-                torch.from_numpy(positions).to(device),
-                n_epochs=self.init_epochs or max(1, -(-INIT_BATCHES // batches)),
-                batch_size=self.init_batch_size,
-                learning_rate=self.init_learning_rate,
-            )
-        fewest, most = MAIN_BATCHES
-        batches = min(fewest + n_samples // ROWS_PER_BATCH, most)
-        yield MainEmbedding(
-            SAMPLERS[self.sampling](self.graph_, generator.device),
-            EdgeCrossEntropy(self.a_, self.b_, self.negative_sample_rate, self.repulsion_strength),
-            n_epochs=self.n_epochs,
-            batches_per_epoch=self.batches_per_epoch or -(-batches // self.n_epochs),
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-        )
+    def _unique(self, X, y, precomputed_distances, landmark_positions):
+        """Every row once, with the target of its first copy."""
+        given = {"precomputed_distances": precomputed_distances, "landmark_positions": landmark_positions}
+        given |= {"precomputed_knn": self.precomputed_knn, "init": None if isinstance(self.init, str) else self.init}
+        for name, of_rows in given.items():
+            if of_rows is not None:
+                raise ValueError(f"unique=True changes the rows, for which {name} is then not meant.")
+        first = unique_rows(X)
+        return X[first], y if self.target_metric is None else _safe_indexing(y, first)
 
     @property
     def _n_features_out(self):
@@ -482,8 +778,9 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def __getstate__(self):
         state = dict(super().__getstate__())
-        for name in ("encoder", "encoder_"):  # modules travel on the CPU, so that they load where there is no GPU
-            if state.get(name) is not None:
+        # Modules travel on the CPU, so that they load where there is no GPU.
+        for name in ("encoder", "encoder_", "decoder", "decoder_"):
+            if isinstance(state.get(name), torch.nn.Module):
                 state[name] = deepcopy(state[name]).cpu()
         return state
 
@@ -491,7 +788,9 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         super().__setstate__(state)
         if "encoder_" in state:
             self.device_ = device_or_cpu(self.device_)
-            self.encoder_.to(self.device_)
+            for module in ("encoder_", "decoder_"):
+                if module in state:
+                    state[module].to(self.device_)
 
 
 @contextmanager
@@ -504,7 +803,3 @@ def _unchanged_unless_finished(estimator):
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
-
-
-def _draw_seed(random_state):
-    return random_state.randint(np.iinfo(np.int32).max)

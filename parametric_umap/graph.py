@@ -17,9 +17,9 @@ def fuzzy_simplicial_set(indices, distances, *, local_connectivity=1.0, set_op_m
     Parameters
     ----------
     indices : ndarray of shape (n_samples, n_neighbors), int
-        Neighbours of each row, the row itself first.
+        Neighbours of each row, the row itself first; -1 for none.
     distances : ndarray of shape (n_samples, n_neighbors), float
-        Their distances, rising.
+        Their distances, rising; infinite for none.
     local_connectivity : float, default=1.0
         Number of nearest neighbours taken to be fully connected; a fraction interpolates between two.
     set_op_mix_ratio : float in [0, 1], default=1.0
@@ -35,7 +35,8 @@ def fuzzy_simplicial_set(indices, distances, *, local_connectivity=1.0, set_op_m
     sigmas, rhos = smooth_knn_dist(distances, local_connectivity=local_connectivity, device=device)
     memberships = membership_strengths(indices, distances, sigmas, rhos)
     n, k = indices.shape
-    directed = sp.csr_array((memberships.ravel(), (np.repeat(np.arange(n), k), indices.ravel())), shape=(n, n))
+    heads, tails = np.repeat(np.arange(n), k), np.maximum(indices, 0).ravel()  # those of none have membership 0
+    directed = sp.csr_array((memberships.ravel(), (heads, tails)), shape=(n, n))
     product = directed.multiply(directed.T)
     union = directed + directed.T - product
     graph = (set_op_mix_ratio * union + (1 - set_op_mix_ratio) * product).tocsr().astype(np.float32)
@@ -52,7 +53,8 @@ def smooth_knn_dist(distances, *, local_connectivity=1.0, bandwidth=1.0, device=
     Parameters
     ----------
     distances : ndarray of shape (n_samples, n_neighbors), float
-        Distances to the neighbours, rising; the first is the row's distance to itself.
+        Distances to the neighbours, rising; the first is the row's distance to itself. Infinite ones are those of no
+        neighbours.
     local_connectivity : float, default=1.0
         Number of nearest neighbours taken to be at distance zero; a fraction interpolates between two.
     bandwidth : float, default=1.0
@@ -70,30 +72,35 @@ def smooth_knn_dist(distances, *, local_connectivity=1.0, bandwidth=1.0, device=
     device = "cpu" if torch.device(device).type == "mps" else device
     given = torch.from_numpy(np.ascontiguousarray(distances)).to(device)
     distances = given.double()
-    mean = distances.mean().item()
+    finite = distances.isfinite()
+    means = torch.where(finite, distances, 0).sum(dim=1) / finite.sum(dim=1)
+    mean = distances[finite].mean().item()
     # A power of two leaves every step of the bisection as it is, and puts any unit of distance within its reach.
     unit = 2.0 ** np.floor(np.log2(mean)) if mean > 0 else 1.0
     rhos = _local_distances(distances, local_connectivity).to(given.dtype).double()  # as umap-learn rounds
     target = np.log2(distances.shape[1]) * bandwidth
     sigmas = unit * _kernel_widths((distances - rhos[:, None])[:, 1:] / unit, target)
-    floor = MIN_K_DIST_SCALE * torch.where(rhos > 0, distances.mean(dim=1), mean)
+    floor = MIN_K_DIST_SCALE * torch.where(rhos > 0, means, mean)
     return torch.maximum(sigmas, floor).cpu().numpy(), rhos.cpu().numpy()
 
 
 def _local_distances(distances, local_connectivity):
     """The distance of the `local_connectivity`-th neighbour apart from the row, interpolated, else of the last one."""
-    n_apart = (distances > 0).sum(dim=1)
-    first_apart = distances.shape[1] - n_apart
+    first_apart = (distances <= 0).sum(dim=1)
+    last = distances.isfinite().sum(dim=1) - 1
+    n_apart = last + 1 - first_apart
+
+    def at(column):
+        return distances.gather(1, column[:, None])[:, 0]
 
     def nth_apart(n):
-        column = (first_apart + n - 1).clamp(0, distances.shape[1] - 1)
-        return distances.gather(1, column[:, None])[:, 0]
+        return at(torch.minimum(first_apart + n - 1, last).clamp(min=0))
 
     whole = int(local_connectivity)
     fraction = local_connectivity - whole
     below = nth_apart(whole) if whole > 0 else torch.zeros_like(distances[:, 0])
     enough = below + fraction * (nth_apart(whole + 1) - below) if fraction > SMOOTH_K_TOLERANCE else below
-    return torch.where(n_apart >= local_connectivity, enough, distances[:, -1])
+    return torch.where(n_apart >= local_connectivity, enough, at(last))
 
 
 def _kernel_widths(excess, target):
@@ -121,7 +128,7 @@ def membership_strengths(indices, distances, sigmas, rhos):
     Parameters
     ----------
     indices, distances : ndarray of shape (n_samples, n_neighbors)
-        The neighbours of each row.
+        The neighbours of each row; -1 at an infinite distance for none.
     sigmas, rhos : ndarray of shape (n_samples,)
         What `smooth_knn_dist` returned for the distances.
 
@@ -133,5 +140,5 @@ def membership_strengths(indices, distances, sigmas, rhos):
     excess = np.maximum(distances - rhos[:, None], 0)
     width = np.where(sigmas > 0, sigmas, 1)[:, None]
     memberships = np.where(sigmas[:, None] > 0, np.exp(-excess / width), 1.0)
-    memberships[indices == np.arange(len(indices))[:, None]] = 0
+    memberships[(indices == np.arange(len(indices))[:, None]) | (indices < 0)] = 0
     return memberships

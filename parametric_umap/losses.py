@@ -17,7 +17,7 @@ EPSILON = 1e-3
 def find_ab_params(spread, min_dist):
     """Fit the similarity curve 1 / (1 + a d^{2b}) to an exponential decay that starts at `min_dist`.
 
-    Equal to ``umap.umap_.find_ab_params``.
+    Equal to ``umap.umap_.find_ab_params``, where that converges: it does not for a spread below about 0.2.
 
     Parameters
     ----------
@@ -31,11 +31,11 @@ def find_ab_params(spread, min_dist):
     a, b : float
         The curve's parameters.
     """
-    distance = np.linspace(0, spread * 3, 300)
-    wanted = np.where(distance < min_dist, 1.0, np.exp(-(distance - min_dist) / spread))
+    distance, flat = np.linspace(0, 3, 300), min_dist / spread  # in units of the spread, where the search converges
+    wanted = np.where(distance < flat, 1.0, np.exp(flat - distance))
     with np.errstate(divide="ignore"):  # where the search tries a negative b
         (a, b), _ = curve_fit(lambda d, a, b: 1 / (1 + a * d ** (2 * b)), distance, wanted)
-    return float(a), float(b)
+    return float(a * spread ** (-2 * b)), float(b)
 
 
 class PositionLoss:
@@ -94,9 +94,13 @@ class EdgeCrossEntropy:
         Factor of the repulsion.
     n_columns : int, default=128
         Number of rows of the batch, evenly spaced, that serve as random points.
+    squares : callable or None, default=None
+        Squares of the distances between two tensors of points, for a map that is not flat; autograd differentiates
+        them. None is the Euclidean distance, with its closed form.
     """
 
-    def __init__(self, a, b, negative_sample_rate, repulsion_strength, n_columns=128):
+    def __init__(self, a, b, negative_sample_rate, repulsion_strength, n_columns=128, squares=None):
+        self.squares = squares
         self.a = a
         self.b = b
         self.negative_sample_rate = negative_sample_rate
@@ -119,10 +123,11 @@ class EdgeCrossEntropy:
             Mean over the edges, by their weights.
         """
         groups = z.view(*weights.shape[:2], -1)
-        q_edges = self._similarity((groups[:, :, None] - groups[:, None]).square().sum(dim=3))
+        squares = self.squares or _euclidean_squares
+        q_edges = self._similarity(squares(groups[:, :, None], groups[:, None]))
         attraction = -(weights * q_edges.log()).sum() / _at_least_tiny(weights.sum())
         step = self._step(z)
-        q_others = self._similarity((z[:, None] - z[None, ::step]).square().sum(dim=2))
+        q_others = self._similarity(squares(z[:, None], z[None, ::step]))
         apart = torch.ones_like(q_others).index_put(_same_group(z, step, weights.shape[1]), z.new_zeros(()))
         repulsion = -(apart * torch.log1p(-q_others)).sum() / apart.sum().clamp(min=1)
         return attraction + self.repulsion_strength * self.negative_sample_rate * repulsion
@@ -131,7 +136,7 @@ class EdgeCrossEntropy:
         return 1 / (1 + self.a * (squares + EPSILON) ** self.b)
 
     def value_and_gradient(self, z, weights):
-        """Compute the loss and its gradient with respect to `z`, without autograd.
+        """Compute the loss and its gradient with respect to `z`; without autograd, where the map is flat.
 
         Parameters
         ----------
@@ -147,6 +152,10 @@ class EdgeCrossEntropy:
         gradient : Tensor of shape (n_groups * group_size, n_components), float
             Its gradient; two points that coincide exert no force on each other.
         """
+        if self.squares is not None:
+            z = z.detach().requires_grad_()
+            loss = self.value(z, weights)
+            return loss.detach(), torch.autograd.grad(loss, z)[0]
         attraction, pull = self._attraction(z, weights)
         repulsion, push = self._repulsion(z, weights.shape[1])
         return attraction + repulsion, pull.add_(push)
@@ -186,6 +195,10 @@ class EdgeCrossEntropy:
 
     def _step(self, z):
         return max(1, len(z) // self.n_columns)
+
+
+def _euclidean_squares(u, v):
+    return (u - v).square().sum(dim=-1)
 
 
 def _squares(differences):

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from parametric_umap import ParametricUMAP, estimator
+from parametric_umap import ParametricUMAP, fitting
 
 QUICK = {"n_neighbors": 5, "hidden_layer_sizes": (4,), "init_epochs": 1, "n_epochs": 1, "batches_per_epoch": 1}
 X = np.random.default_rng(0).normal(size=(30, 4))
@@ -95,7 +95,7 @@ class Unchanging(torch.nn.Module):
         ({"local_connectivity": -1}, "'local_connectivity' parameter"),
         ({"repulsion_strength": -1}, "'repulsion_strength' parameter"),
         ({"negative_sample_rate": 0}, "'negative_sample_rate' parameter"),
-        ({"encoder": "mlp"}, "'encoder' parameter"),
+        ({"encoder": "cnn"}, "'encoder' parameter"),
         ({"encoder": torch.nn.Linear(4, 3)}, r"tensor of shape \(2, 2\) \(n_components=2\); it gave shape \(2, 3\)"),
         ({"encoder": torch.nn.Linear(5, 2)}, r"encoder does not take rows of shape \(2, 4\)"),
         ({"encoder": Unchanging()}, "encoder must have parameters that require a gradient; it has none"),
@@ -158,7 +158,7 @@ def test_an_interrupted_fit_leaves_the_estimator_as_it_was(monkeypatch, fitted, 
     def interrupted(*args, **kwargs):
         raise interruption
 
-    monkeypatch.setattr(estimator, stage, interrupted)
+    monkeypatch.setattr(fitting, stage, interrupted)
     with pytest.raises(interruption):
         fitted.fit(X[:, :3])
     assert vars(fitted).keys() == before.keys()

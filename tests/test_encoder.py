@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import torch
 from torch import nn
 
-from parametric_umap.encoder import ACTIVATIONS, Encoder, Standardize, copy_of, parts
+from parametric_umap.encoder import ACTIVATIONS, Encoder, Standardize, checked_encoder, parts
 
 CONTAINERS = [np.asarray, sp.csr_array, sp.csr_matrix]
 
@@ -134,7 +134,7 @@ def test_encoder_stays_float32_under_a_float64_default():
     torch.set_default_dtype(torch.float64)
     try:
         encoder = new_encoder()
-        copied = copy_of(nn.Linear(4, 2), X, 2)
+        copied = checked_encoder(nn.Linear(4, 2), X, 2)
         rows = torch.from_numpy(X)
         outputs = [new_encoder(4)(rows), copied(rows.float()), Standardize.of(X)(rows)]
     finally:
@@ -151,7 +151,7 @@ def test_copy_leaves_the_module_as_it_was(container, training):
     module = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 2)).double()
     module.train(training)
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    encoder = copy_of(module, container(data()), 2)
+    encoder = checked_encoder(module, container(data()), 2)
     assert all((module.state_dict()[name] == value).all() for name, value in before.items())
     assert module.state_dict().keys() == before.keys()
     assert module.training is training
@@ -168,7 +168,7 @@ def test_copy_leaves_the_module_as_it_was(container, training):
 def test_copy_starts_from_the_weights_and_statistics_of_the_module():
     module = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 2)).eval()
     module[1].running_mean.fill_(0.3)
-    encoder = copy_of(module, data(), 2)
+    encoder = checked_encoder(module, data(), 2)
     rows = torch.from_numpy(data(np.float32))
     assert (encoder(rows) == module(rows)).all()
 
@@ -176,7 +176,7 @@ def test_copy_starts_from_the_weights_and_statistics_of_the_module():
 def test_copy_keeps_which_parameters_are_frozen():
     module = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
     module[0].requires_grad_(False)
-    encoder = copy_of(module, data(), 2)
+    encoder = checked_encoder(module, data(), 2)
     assert [parameter.requires_grad for parameter in encoder.parameters()] == [False, False, True, True]
 
 
@@ -219,7 +219,7 @@ class Picks(nn.Module):
 )
 def test_modules_that_do_not_fit_are_refused(module, message):
     with pytest.raises(ValueError, match=message):
-        copy_of(module, data(), 2)
+        checked_encoder(module, data(), 2)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

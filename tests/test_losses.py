@@ -59,11 +59,16 @@ def test_curve_equals_umap_learn(spread, min_dist):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(("spread", "min_dist"), [(1, 0), (1, 0.1), (1, 0.99), (5, 0.5), (0.1, 0.1)])
-def test_curve_is_fitted_without_a_warning(spread, min_dist):
+@pytest.mark.parametrize(
+    ("spread", "min_dist"), [(1, 0), (1, 0.1), (1, 0.99), (5, 0.5), (0.1, 0.1), (0.01, 0), (1e-6, 1e-7), (1e5, 1)]
+)
+def test_curve_follows_the_decay_without_a_warning(spread, min_dist):
     a, b = find_ab_params(spread, min_dist)
     assert a > 0
     assert b > 0
+    distance = np.linspace(0, 3 * spread, 50)
+    decay = np.minimum(1, np.exp((min_dist - distance) / spread))
+    np.testing.assert_allclose(1 / (1 + a * distance ** (2 * b)), decay, atol=0.12)
 
 
 @pytest.mark.parametrize("n_components", [1, 2, 10])

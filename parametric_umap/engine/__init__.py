@@ -1,7 +1,7 @@
 """The training engine: it knows tensors, graphs and phases, and nothing of scikit-learn."""
 
 from .phases import MainEmbedding, SpectralInit
-from .rows import as_rows, embed, feature_gap
+from .rows import as_rows, embed, feature_gap, to_tensor
 from .sampler import EdgeSampler, NeighborhoodSampler
 from .surroundings import body_precision, device_or_cpu, new_generator, resolve_device, surroundings
 from .training import train
@@ -19,5 +19,6 @@ __all__ = [
     "new_generator",
     "resolve_device",
     "surroundings",
+    "to_tensor",
     "train",
 ]

@@ -2,12 +2,45 @@
 
 Every phase has `name`, `n_epochs`, `batches_per_epoch` and `learning_rate`, and two verbs: ``draw_epoch(generator)``
 gives tensors that hold an epoch's batches along their first axis, of which the first tensor is the row indices, and
-``loss_and_gradient(z, *batch)`` the loss of a batch's coordinates and its gradient.
+``loss_and_gradient(z, *batch)`` the loss of a batch's coordinates and its gradient. Its `terms` are what else is asked
+for: modules that map an `EncodedBatch` to a loss, which autograd differentiates, and whose parameters are trained too.
 """
+
+from typing import NamedTuple
 
 import torch
 
 from ..losses import PositionLoss
+
+
+class EncodedBatch(NamedTuple):
+    """A batch as a term sees it.
+
+    Attributes
+    ----------
+    encoded : Tensor of shape (n_encoded,), int64
+        The rows that were encoded, each once but for a few.
+    x : Tensor of shape (n_encoded, n_features)
+        What the network takes for them, without noise.
+    z : Tensor of shape (n_encoded, n_components), float32
+        Their coordinates, through which gradients reach the network.
+    grouped : Tensor of shape (n_groups * group_size, n_components), float32
+        The same, group by group.
+    elapsed : Tensor of shape (), float32
+        How much of the phase is over, from 0 to 1.
+    members : Tensor of shape (n_groups * group_size,), int64
+        The rows, group by group.
+    weights : Tensor of shape (n_groups, group_size, group_size), float32
+        The weights of the edges within each group.
+    """
+
+    encoded: torch.Tensor
+    x: torch.Tensor
+    z: torch.Tensor
+    grouped: torch.Tensor
+    elapsed: torch.Tensor
+    members: torch.Tensor
+    weights: torch.Tensor
 
 
 class SpectralInit:
@@ -24,6 +57,7 @@ class SpectralInit:
     """
 
     name = "spectral_init"
+    terms = ()
 
     def __init__(self, positions, *, n_epochs, batch_size, learning_rate):
         self.positions = positions
@@ -58,13 +92,16 @@ class MainEmbedding:
         about as many rows as the edges would have end points.
     learning_rate : float
         Of the first step.
+    terms : sequence of torch.nn.Module, default=()
+        What else is asked for.
     """
 
     name = "main_embedding"
 
-    def __init__(self, sampler, loss, *, n_epochs, batches_per_epoch, batch_size, learning_rate):
+    def __init__(self, sampler, loss, *, n_epochs, batches_per_epoch, batch_size, learning_rate, terms=()):
         self.sampler = sampler
         self.loss = loss
+        self.terms = terms
         self.n_epochs = n_epochs
         self.batches_per_epoch = batches_per_epoch
         self.n_groups = -(-2 * batch_size // sampler.group_size)

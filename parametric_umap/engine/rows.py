@@ -109,7 +109,7 @@ def feature_gap(rows, indices, n_samples=256):
     rows : Tensor or HostRows
         What `as_rows` made of the data.
     indices : ndarray of shape (n_rows, n_neighbors), int
-        The neighbours of each row, the row itself first.
+        The neighbours of each row, the row itself first; -1 for none.
     n_samples : int, default=256
         Number of rows, evenly spaced, that are measured.
 
@@ -117,9 +117,13 @@ def feature_gap(rows, indices, n_samples=256):
     -------
     gap : float
         Median distance to the nearest neighbour, divided by the square root of the number of features: Gaussian noise
-        of this standard deviation in every feature moves a row as far as its nearest neighbour is.
+        of this standard deviation in every feature moves a row as far as its nearest neighbour is. 0 where none of the
+        sample has any.
     """
     sample = np.linspace(0, len(rows) - 1, min(n_samples, len(rows)), dtype=np.int64)
+    sample = sample[indices[sample, 1] >= 0]
+    if not len(sample):
+        return 0.0
     nearest = torch.from_numpy(indices[sample, 1].astype(np.int64))
     sampled, near = (rows.index_select(0, index.to(rows.device)) for index in (torch.from_numpy(sample), nearest))
     difference = sampled - near

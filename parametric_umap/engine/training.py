@@ -7,6 +7,7 @@ import torch
 
 from .adam import Adam
 from .captured import CapturedEpoch
+from .phases import EncodedBatch
 
 # Numbers, and at most rows, of noise that a phase draws once; every step takes a window of them.
 NOISE_SIZE = 2**26
@@ -50,13 +51,15 @@ def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.f
     if isinstance(rows, torch.Tensor):
         rows = rows.to(precision)
     noise = Noise(input_noise, rows, generator)
-    adam = Adam((parameter for parameter in network.parameters() if parameter.requires_grad), _learning_rates(phase))
+    trained = torch.nn.ModuleList([network, *phase.terms])
+    adam = Adam((parameter for parameter in trained.parameters() if parameter.requires_grad), _learning_rates(phase))
     one_step = partial(step, network, phase, adam, noise, precision)
     run_epoch = _epoch_runner(one_step, rows)
     losses = np.empty(phase.n_epochs)
-    network.train()
+    trained.train()
+    elapsed = torch.linspace(0, 1, phase.n_epochs * phase.batches_per_epoch).view(phase.n_epochs, -1)
     for epoch in range(phase.n_epochs):
-        batches = (noise.draw(phase.batches_per_epoch), *phase.draw_epoch(generator))
+        batches = (elapsed[epoch], noise.draw(phase.batches_per_epoch), *phase.draw_epoch(generator))
         losses[epoch] = run_epoch(batches) / phase.batches_per_epoch
         if not np.isfinite(losses[epoch]):
             raise FloatingPointError(
@@ -64,7 +67,7 @@ def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.f
                 f"a learning rate below {phase.learning_rate} or better scaled data may help."
             )
         on_epoch(phase, epoch + 1, losses[epoch])
-    network.eval()
+    trained.eval()
     adam.release()
     return losses
 
@@ -78,18 +81,20 @@ def _epoch_runner(one_step, rows):
     """What runs the batches of an epoch, and returns the sum of their losses."""
 
     def from_tensor(batch):
-        encoded, place = _each_once(batch[1])
-        return one_step(rows.index_select(0, encoded), place, batch)
+        encoded, place = _each_once(batch[2])
+        return one_step(rows.index_select(0, encoded), encoded, place, batch)
 
     def on_the_device(batches):
         batches = [part.to(rows.device) for part in batches]
         return float(sum(from_tensor(batch) for batch in zip(*batches, strict=True)))
 
     def from_the_host(batches):
-        encoded, places = zip(*(_each_once(index) for index in batches[1].cpu()), strict=True)
+        encoded, places = zip(*(_each_once(index) for index in batches[2].cpu()), strict=True)
         batches = zip(*(part.to(rows.device) for part in batches), strict=True)
-        taken = zip(rows.batches(encoded), places, batches, strict=True)
-        return float(sum(one_step(x, place.to(rows.device), batch) for x, place, batch in taken))
+        taken = zip(rows.batches(encoded), encoded, places, batches, strict=True)
+        return float(
+            sum(one_step(x, index.to(rows.device), place.to(rows.device), batch) for x, index, place, batch in taken)
+        )
 
     if not isinstance(rows, torch.Tensor):
         return from_the_host
@@ -129,7 +134,7 @@ class Noise:
         return x + self.pool.index_select(0, (start + torch.arange(len(x), device=x.device)) % self.n_rows)
 
 
-def step(network, phase, adam, noise, precision, x, place, batch):
+def step(network, phase, adam, noise, precision, x, encoded, place, batch):
     """Take one step: encode a batch, find the forces on its coordinates, move the weights.
 
     Parameters
@@ -137,26 +142,36 @@ def step(network, phase, adam, noise, precision, x, place, batch):
     network, phase, precision
         As in `train`.
     adam : Adam
-        Of the network's parameters.
+        Of the parameters of the network and of the phase's terms.
     noise : Noise
         What is added to the rows.
     x : Tensor of shape (n_encoded, n_features)
         The rows to be encoded.
+    encoded : Tensor of shape (n_encoded,), int64
+        Their indices.
     place : Tensor of shape (n_rows,), int64
         Which of them each row of the batch is.
     batch : tuple of Tensor
-        Where the noise begins, and what the phase's `draw_epoch` gave for the batch.
+        How much of the phase is over, from 0 to 1, where the noise begins, and what the phase's `draw_epoch` gave for
+        the batch.
 
     Returns
     -------
     loss : Tensor of shape (), float32
         The batch's loss, before the step.
     """
-    start, *batch = batch
+    elapsed, start, *batch = batch
     with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
         z = network(noise.added_to(x, start))
     loss, gradient = phase.loss_and_gradient(z.detach().index_select(0, place), *batch)
-    z.backward(torch.zeros_like(z).index_add_(0, place, gradient))
+    gradient = torch.zeros_like(z).index_add_(0, place, gradient)
+    if not phase.terms:
+        z.backward(gradient)
+    else:
+        encoded = EncodedBatch(encoded, x, z, z.index_select(0, place), elapsed, *batch)
+        terms = sum(term(encoded) for term in phase.terms)
+        (terms + (z * gradient).sum()).backward()
+        loss = loss + terms.detach()
     adam.step()
     return loss
 

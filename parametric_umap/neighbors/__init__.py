@@ -1,32 +1,53 @@
-"""The k nearest neighbours of every row: exact where that is quick, approximate above.
+"""The k nearest neighbours of every row: exact where that is quick, approximate above; or given by the user.
 
-Above, the Euclidean and cosine neighbours of dense rows are searched cell by cell, all others by pynndescent. Every
-search measures the Euclidean distance or another homogeneous metric on float32 rows of moderate magnitude, so that
-neither a large offset nor extreme units cost precision; cosine distances are half the squared Euclidean distances of
-unit rows.
+Above, the Euclidean and cosine neighbours of dense rows are searched cell by cell, all others by pynndescent. A search
+by a homogeneous metric, such as the Euclidean distance, sees float32 rows of moderate magnitude, so that neither a
+large offset nor extreme units cost precision; cosine distances are half the squared Euclidean distances of unit rows.
 """
-
-from numbers import Real
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+from sklearn.metrics import pairwise_distances
 from sklearn.preprocessing import normalize
 
 from .descent import neighbor_descent
 from .exact import exact_by_scikit_learn, exact_euclidean
+from .given import checked_knn, neighbors_of_distances
+from .metrics import (
+    ALIASES,
+    COMMON,
+    COMMON_SPARSE,
+    DISCONNECTION_DISTANCES,
+    METRICS,
+    SPARSE_METRICS,
+    check_metric,
+    metric_arguments,
+    metric_function,
+)
+from .pairs import compiled_or_none, exact_by_pairs, of_equal_rows_zero, pair_distances
 from .partitioned import partitioned_euclidean
 
-METRICS = ("euclidean", "cosine", "manhattan", "chebyshev", "minkowski")
-SPARSE_METRICS = ("euclidean", "cosine", "manhattan")
+__all__ = [
+    "METRICS",
+    "SPARSE_METRICS",
+    "check_metric",
+    "checked_knn",
+    "disconnected",
+    "distance_matrix",
+    "nearest_neighbors",
+    "neighbors_of_distances",
+    "unique_rows",
+]
 
 # Exact search costs n² (width + OVERHEAD) units, OVERHEAD being the selection of the k smallest. Above the first
 # of these it takes about twice as long as a search of cells (and, on one core, a second; that of a GPU is what it would
-# do in a second by its data sheet); above the other, longer than a cold process needs to compile and run pynndescent
-# (on 2 cores, about 20 s).
+# do in a second by its data sheet); above the second, longer than a cold process needs to compile and run pynndescent
+# (on 2 cores, about 20 s); above the third, too, where every distance is a call of a compiled function.
 OVERHEAD = 100
 PARTITIONED_WORK = {"cpu": 3e10, "cuda": 2e13}
 DESCENT_WORK = 8e11
+DESCENT_WORK_OF_PAIRS = 2e10
 
 
 def nearest_neighbors(
@@ -40,13 +61,14 @@ def nearest_neighbors(
         The rows. A sparse matrix is never made dense.
     n_neighbors : int
         Number of neighbours, the row itself counted, as in umap-learn; at most `n_samples`.
-    metric : {"euclidean", "cosine", "manhattan", "chebyshev", "minkowski"}, default="euclidean"
-        The distance between rows; for sparse rows one of the first three. A row of zeros is at cosine distance 1 from
-        every other row and at 0 from another row of zeros.
+    metric : str or callable, default="euclidean"
+        The distance between rows: a name that pynndescent knows, for sparse rows one of `SPARSE_METRICS`, or a function
+        of two vectors, which runs fast where numba has compiled it, or can. By "cosine" a row of zeros is at distance 1
+        from every other row and at 0 from another row of zeros.
     metric_kwds : dict or None, default=None
-        Arguments of the metric: ``{"p": order}`` for "minkowski".
+        Arguments of the metric, such as ``{"p": order}`` for "minkowski".
     device : str or torch.device, default="cpu"
-        Where Euclidean or cosine neighbours of dense rows are searched.
+        Where Euclidean, cosine or correlation neighbours of dense rows are searched.
     n_jobs : int or None, default=None
         Threads of pynndescent and of scikit-learn's search; None takes all.
     random_state : int, RandomState or None, default=None
@@ -62,16 +84,25 @@ def nearest_neighbors(
     Raises
     ------
     ValueError
-        If X is sparse, and the metric is not for sparse rows.
+        If X is sparse, and the metric is not for sparse rows; if the metric refuses the rows, or gives distances that
+        are not numbers.
     """
-    metric_kwds = metric_kwds or {}
     if sp.issparse(X) and metric not in SPARSE_METRICS:
         raise ValueError(f"metric={metric!r} is not for sparse rows; allowed are {SPARSE_METRICS}.")
-    if metric == "cosine":
-        indices, chords = nearest_neighbors(
-            _unit_rows(X), n_neighbors, device=device, n_jobs=n_jobs, random_state=random_state
-        )
+    how = {"n_jobs": n_jobs, "random_state": random_state}
+    metric = ALIASES.get(metric, metric) if isinstance(metric, str) else metric
+    if metric not in (COMMON_SPARSE if sp.issparse(X) else COMMON):
+        return _by_function(X, n_neighbors, metric, metric_kwds or {}, **how)
+    if metric == "correlation":
+        X = X - X.mean(axis=1, keepdims=True)
+        constant = np.abs(X).max(axis=1) <= 4 * np.finfo(X.dtype).eps * np.abs(X).max(initial=0)
+        X[constant] = 0
+    if metric in ("cosine", "correlation"):
+        indices, chords = nearest_neighbors(_unit_rows(X), n_neighbors, device=device, **how)
         return indices, chords**2 / 2
+    if metric == "sqeuclidean":
+        indices, distances = nearest_neighbors(X, n_neighbors, device=device, **how)
+        return indices, distances**2
     X, scale = _moderate(X)
     if metric == "euclidean" and not sp.issparse(X):
         rows = torch.from_numpy(X).to(_roomy(device, X.nbytes))
@@ -80,37 +111,139 @@ def nearest_neighbors(
         else:
             found = partitioned_euclidean(rows, n_neighbors, random_state)
         indices, distances = (array.cpu().numpy() for array in found)
-    elif _work(X) <= DESCENT_WORK:
-        indices, distances = exact_by_scikit_learn(X, X, n_neighbors, metric, metric_kwds, n_jobs)
     else:
-        indices, distances = neighbor_descent(X, n_neighbors, metric, metric_kwds, n_jobs, random_state)
+        search = {"metric": metric, "metric_kwds": metric_kwds or {}, "n_jobs": n_jobs}
+        if _work(X) <= DESCENT_WORK:
+            indices, distances = exact_by_scikit_learn(X, X, n_neighbors, **search)
+        else:
+            indices, distances, short = neighbor_descent(X, n_neighbors, **search, random_state=random_state)
+            if len(short):
+                indices[short], distances[short] = exact_by_scikit_learn(X, X[short], n_neighbors, **search)
     indices, distances = _self_first(indices, distances)
     return indices, (distances * scale).astype(np.float32)
 
 
-def check_metric(metric, metric_kwds):
-    """Make sure that a metric takes the arguments given with it.
+def distance_matrix(X, metric="euclidean", metric_kwds=None):
+    """Measure the distances between all rows.
 
     Parameters
     ----------
-    metric : str
-        One of `METRICS`.
-    metric_kwds : dict or None
-        Its arguments.
+    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+        The rows.
+    metric, metric_kwds
+        As in `nearest_neighbors`.
+
+    Returns
+    -------
+    distances : ndarray of shape (n_samples, n_samples), float
+        Zero on the diagonal.
+    """
+    name = ALIASES.get(metric, metric) if isinstance(metric, str) else metric
+    if name in (COMMON_SPARSE if sp.issparse(X) else COMMON):
+        distances = pairwise_distances(X, metric=name, **(metric_kwds or {}))
+    else:
+        X = _of_type(X, name)
+        arguments = tuple(metric_arguments(name, metric_kwds, X.shape[1], sp.issparse(X)).values())
+        distances = pair_distances(X, metric_function(name, sp.issparse(X)), arguments)
+    np.fill_diagonal(distances, 0)
+    return distances
+
+
+def unique_rows(X):
+    """Find each row's first copy.
+
+    Parameters
+    ----------
+    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features)
+        The rows.
+
+    Returns
+    -------
+    first : ndarray of shape (n_unique,), int64
+        Indices of the rows that equal none before, rising.
+    """
+    places = {}
+    if sp.issparse(X):
+        X = X.sorted_indices()
+        X.eliminate_zeros()
+    for row in range(X.shape[0]):
+        if sp.issparse(X):
+            stored = slice(X.indptr[row], X.indptr[row + 1])
+            key = (X.indices[stored].tobytes(), X.data[stored].tobytes())
+        else:
+            key = (X[row] + 0).tobytes()  # -0 is 0
+        places.setdefault(key, row)
+    return np.fromiter(places.values(), dtype=np.int64, count=len(places))
+
+
+def disconnected(indices, distances, metric, disconnection_distance=None):
+    """Forget the neighbours that are too far to be any.
+
+    Parameters
+    ----------
+    indices : ndarray of shape (n_samples, n_neighbors), int
+        Neighbours of each row, the row itself first.
+    distances : ndarray of shape (n_samples, n_neighbors), float32
+        Their distances, rising.
+    metric : str or callable
+        The metric that measured them.
+    disconnection_distance : float or None, default=None
+        From this distance on two rows are never neighbours. None takes the greatest distance of a bounded metric, such
+        as 1 of "jaccard", where rows have nothing in common, and infinity for others, as umap-learn does.
+
+    Returns
+    -------
+    indices, distances : ndarray of shape (n_samples, n_neighbors)
+        The same, but -1 and infinity for what is no neighbour.
 
     Raises
     ------
     ValueError
-        If an argument is not one of the metric's, or out of its range.
+        If no row has any neighbour left.
     """
-    allowed = {"p"} if metric == "minkowski" else set()
-    unknown = set(metric_kwds or {}) - allowed
-    if unknown:
-        takes = f"takes {sorted(allowed)}" if allowed else "takes no arguments"
-        raise ValueError(f"metric_kwds={metric_kwds}: metric {metric!r} {takes}.")
-    p = (metric_kwds or {}).get("p", 2)
-    if not (isinstance(p, Real) and 1 <= p < np.inf):
-        raise ValueError(f"metric_kwds={metric_kwds}: p must be a number of at least 1.")
+    if disconnection_distance is None:
+        bounded = isinstance(metric, str) and ALIASES.get(metric, metric) in DISCONNECTION_DISTANCES
+        disconnection_distance = DISCONNECTION_DISTANCES[metric] if bounded else np.inf
+    far = distances >= disconnection_distance
+    far[:, 0] = False
+    if far[:, 1:].all():
+        raise ValueError(
+            f"no row has a neighbour nearer than disconnection_distance={disconnection_distance} by metric {metric!r}."
+        )
+    return np.where(far, -1, indices), np.where(far, np.float32(np.inf), distances)
+
+
+def _by_function(X, n_neighbors, metric, metric_kwds, n_jobs, random_state):
+    """The same by any function of two vectors; on all pairs where that is quick, or all that is possible."""
+    X = _of_type(X, metric)
+    arguments = metric_arguments(metric, metric_kwds, X.shape[1], sp.issparse(X))
+    function = metric_function(metric, sp.issparse(X))
+    values = tuple(arguments.values())
+    try:
+        compiled = compiled_or_none(function, X, values)
+        if compiled is None or _work(X) <= DESCENT_WORK_OF_PAIRS:
+            return _self_first(*exact_by_pairs(X, n_neighbors, compiled or function, values, n_jobs))
+        known = metric if isinstance(metric, str) else compiled
+        if sp.issparse(X):
+            arguments.pop("n_features", None)  # which pynndescent adds
+        indices, distances, short = neighbor_descent(X, n_neighbors, known, arguments, n_jobs, random_state)
+        if len(short):
+            found = exact_by_pairs(X, n_neighbors, compiled, values, n_jobs, short)
+            indices[short], distances[short] = found
+        distances = of_equal_rows_zero(distances, X, np.arange(X.shape[0])[:, None], indices)
+    except (ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"metric={metric!r} is not for these rows: {error}.") from error
+    return _self_first(indices, distances.astype(np.float32))
+
+
+def _of_type(X, metric):
+    """Rows of the type that a function takes: bytes for the metrics of packed bits, else float32."""
+    if metric not in ("bit_hamming", "bit_jaccard"):
+        return (X.tocsr() if sp.issparse(X) else np.ascontiguousarray(X)).astype(np.float32)
+    packed = X.astype(np.uint8)
+    if (packed != X).any():
+        raise ValueError(f"metric={metric!r} needs bits packed into bytes: integers from 0 to 255.")
+    return packed
 
 
 def _roomy(device, n_bytes):

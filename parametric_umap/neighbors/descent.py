@@ -3,8 +3,6 @@
 import numpy as np
 from joblib import effective_n_jobs
 
-from .exact import exact_by_scikit_learn
-
 
 def neighbor_descent(X, n_neighbors, metric, metric_kwds, n_jobs, random_state):
     """Find nearly all neighbours of each row by nearest neighbour descent.
@@ -15,10 +13,10 @@ def neighbor_descent(X, n_neighbors, metric, metric_kwds, n_jobs, random_state):
         The rows.
     n_neighbors : int
         Number of neighbours, the row itself counted.
-    metric : {"euclidean", "manhattan", "chebyshev", "minkowski"}
-        The distance between rows.
+    metric : str or callable
+        The distance between rows: a name that pynndescent knows, or a function compiled by numba.
     metric_kwds : dict
-        Arguments of the metric.
+        Arguments of the metric, in the order in which its function takes them.
     n_jobs : int or None
         Threads, in joblib's counting; None takes all.
     random_state : int, RandomState or None
@@ -27,9 +25,11 @@ def neighbor_descent(X, n_neighbors, metric, metric_kwds, n_jobs, random_state):
     Returns
     -------
     indices : ndarray of shape (n_samples, n_neighbors), int
-        Neighbours by rising distance.
+        Neighbours by rising distance; -1 where there are too few.
     distances : ndarray of shape (n_samples, n_neighbors), float32
         Their distances.
+    short : ndarray of shape (n_short,), int
+        The rows of which fewer neighbours were found than asked for.
     """
     from numba import config  # both compile for seconds: only where they are needed
     from pynndescent import NNDescent
@@ -43,8 +43,4 @@ def neighbor_descent(X, n_neighbors, metric, metric_kwds, n_jobs, random_state):
         random_state=random_state,
     )
     indices, distances = index.neighbor_graph
-    short = np.flatnonzero((indices < 0).any(axis=1))
-    if len(short):  # the search found fewer neighbours than were asked for
-        found = exact_by_scikit_learn(X, X[short], n_neighbors, metric, metric_kwds, n_jobs)
-        indices[short], distances[short] = found
-    return indices, distances
+    return indices, distances, np.flatnonzero((indices < 0).any(axis=1))

@@ -1,0 +1,177 @@
+"""Models kept as safetensors and as ONNX: the same map, no code in the file, nothing half written."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import torch
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+
+from parametric_umap import ParametricUMAP, persistence
+
+X = load_digits().data
+QUICK = {"n_epochs": 2, "batches_per_epoch": 10, "random_state": 0}
+DATA = Path(__file__).parent / "data"
+
+
+class Narrow(torch.nn.Sequential):
+    def __init__(self, n_features, n_components):
+        super().__init__(torch.nn.Linear(n_features, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, n_components))
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return ParametricUMAP(hidden_layer_sizes=(32, 16), activation="tanh", **QUICK).fit(X[:1000])
+
+
+def assert_same(loaded, umap, rows=X[1000:]):
+    np.testing.assert_array_equal(loaded.transform(rows), umap.transform(rows))
+    np.testing.assert_array_equal(loaded.novelty_score(rows), umap.novelty_score(rows))
+    for name, value in vars(umap).items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(getattr(loaded, name), value)
+        elif sp.issparse(value):
+            assert (getattr(loaded, name) != value).nnz == 0
+        elif isinstance(value, dict):
+            assert all((getattr(loaded, name)[key] == part).all() for key, part in value.items())
+        elif not isinstance(value, torch.nn.Module):
+            assert str(getattr(loaded, name)) == str(value)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"encoder": "linear"},
+        {"pca_variance": 0.5},
+        {"init": "pca", "n_components": 3, "device": torch.device("cpu")},
+    ],
+)
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array, lambda x: pd.DataFrame(x).add_prefix("pixel")])
+def test_a_saved_model_is_the_same(parameters, container, tmp_path):
+    rows = container(np.hstack([X, X, X]))
+    umap = ParametricUMAP(**QUICK, **parameters).fit(rows[:1000])
+    umap.save(tmp_path / "umap.safetensors")
+    loaded = ParametricUMAP.load(tmp_path / "umap.safetensors")
+    assert {**loaded.get_params(), "device": "cpu"} == {**umap.get_params(), "device": "cpu"}
+    assert_same(loaded, umap, rows[1000:])
+
+
+@pytest.mark.parametrize("encoder", [Narrow(64, 2), Narrow])
+def test_a_users_encoder_is_rebuilt_only_from_what_is_passed(encoder, tmp_path):
+    umap = ParametricUMAP(encoder=encoder, **QUICK).fit(X[:1000])
+    umap.save(tmp_path / "umap")
+    with pytest.raises(ValueError, match="holds weights for a Narrow; give one as encoder"):
+        ParametricUMAP.load(tmp_path / "umap")
+    with pytest.raises(ValueError, match="does not take the weights"):
+        ParametricUMAP.load(tmp_path / "umap", encoder=torch.nn.Linear(64, 2))
+    for given in (Narrow, Narrow(64, 2)):
+        loaded = ParametricUMAP.load(tmp_path / "umap", encoder=given)
+        assert loaded.encoder is given
+        np.testing.assert_array_equal(loaded.transform(X[1000:]), umap.transform(X[1000:]))
+
+
+def test_what_a_file_cannot_hold_is_named(tmp_path):
+    umap = ParametricUMAP(**{**QUICK, "random_state": np.random.RandomState(0)}, metric=plain).fit(X[:100])
+    with pytest.warns(UserWarning, match="^metric, random_state cannot be written"):
+        umap.save(tmp_path / "umap")
+    loaded = ParametricUMAP.load(tmp_path / "umap")
+    assert loaded.metric == "euclidean" and loaded.random_state is None
+    np.testing.assert_array_equal(loaded.transform(X), umap.transform(X))
+
+
+def plain(x, y):
+    return np.abs(x - y).sum()
+
+
+def test_given_positions_and_numbers_of_numpy_are_kept(tmp_path):
+    positions = np.random.default_rng(0).normal(size=(1000, 2))
+    umap = ParametricUMAP(init=positions, n_neighbors=np.int64(7), min_dist=np.float32(0.25), **QUICK).fit(X[:1000])
+    umap.save(tmp_path / "umap")
+    loaded = ParametricUMAP.load(tmp_path / "umap")
+    np.testing.assert_array_equal(loaded.init, positions)
+    assert loaded.n_neighbors == 7 and loaded.min_dist == 0.25
+    np.testing.assert_array_equal(loaded.fit(X[:1000]).embedding_, umap.embedding_)
+
+
+@pytest.mark.parametrize("version", [1])
+def test_files_of_earlier_versions_are_read(version):
+    loaded = ParametricUMAP.load(DATA / f"digits-{version}.safetensors")
+    expected = np.load(DATA / f"digits-{version}.npy")
+    np.testing.assert_allclose(loaded.transform(X[:50]), expected, atol=1e-4)
+    np.testing.assert_allclose(loaded.embedding_[:50], expected, atol=1e-4)
+    assert loaded.n_features_in_ == 64
+
+
+def test_a_file_says_what_it_is_and_one_of_a_later_version_is_refused(fitted, tmp_path):
+    path = tmp_path / "umap"
+    fitted.save(path)
+    with safe_open(path, "numpy") as file:
+        metadata = file.metadata()
+    assert metadata["format"] == "parametric_umap"
+    assert json.loads(metadata["parameters"])["activation"] == "tanh"
+    save_file(load_file(path), path, metadata | {"format_version": "999"})
+    with pytest.raises(ValueError, match="later than this one"):
+        ParametricUMAP.load(path)
+    save_file(load_file(path), path)
+    with pytest.raises(ValueError, match="is not a file of a ParametricUMAP"):
+        ParametricUMAP.load(path)
+    path.write_bytes(b"pickle")
+    with pytest.raises(ValueError, match="is not a file of a ParametricUMAP"):
+        ParametricUMAP.load(path)
+    with pytest.raises(FileNotFoundError):
+        ParametricUMAP.load(tmp_path / "missing")
+
+
+def test_a_file_is_written_whole_or_not_at_all(fitted, tmp_path, monkeypatch):
+    path = tmp_path / "umap"
+    fitted.save(path)
+    before = path.read_bytes()
+
+    def broken(tensors, file, metadata):
+        Path(file).write_bytes(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", broken)
+    with pytest.raises(OSError, match="no space left"):
+        fitted.save(path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["umap"]
+
+
+def test_only_a_fitted_model_is_saved(tmp_path):
+    for write in (ParametricUMAP().save, ParametricUMAP().to_onnx):
+        with pytest.raises(NotFittedError):
+            write(tmp_path / "umap")
+
+
+def test_the_mask_of_the_user_holds_for_files(fitted, tmp_path):
+    fitted.save(tmp_path / "umap")
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "umap").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert persistence.FORMAT_VERSION == 1
+
+
+# ---- ONNX ----
+
+
+@pytest.mark.parametrize("encoder", [None, "linear", Narrow])
+@pytest.mark.parametrize("width", [1, 3])
+def test_onnxruntime_draws_the_same_map(encoder, width, tmp_path):
+    rows = np.hstack([X] * width)  # wide rows are turned to their principal axes
+    umap = ParametricUMAP(encoder=encoder, **QUICK).fit(rows[:1000])
+    umap.to_onnx(tmp_path / "umap.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "umap.onnx")
+    for n_rows in (1, 2, 797):
+        given = rows[1000 : 1000 + n_rows]
+        (mapped,) = session.run(["embedding"], {"X": given.astype(np.float32)})
+        np.testing.assert_allclose(mapped, umap.transform(given), atol=1e-4)
+    assert sorted(os.listdir(tmp_path)) == ["umap.onnx"]
