@@ -445,7 +445,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             If training diverges, as it may with too large a learning rate. The estimator is then as it was before.
         """
         with _unchanged_unless_finished(self):
-            start = self._encoder_to_go_on_from(X) if self.warm_start else None
+            start = self._encoder_to_go_on_from(X) if self.warm_start and hasattr(self, "encoder_") else None
             X = self._validated(X, ensure_min_samples=2)
             rows = X
             if self.unique:
@@ -490,6 +490,9 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             return self.fit(X, y)
         with _unchanged_unless_finished(self):
             X = self._validated(X, reset=False, ensure_min_samples=2)
+            if self.precomputed_knn is not None:
+                raise ValueError("precomputed_knn holds no neighbours of added rows; it must be None for partial_fit.")
+            start = self._encoder_to_go_on_from(X)
             known, n_seen = self.reference_rows_, self.n_samples_seen_
             if self.target_metric is not None:
                 y = labels_with_unknown(y, known.shape[0], self.target_metric)
@@ -499,7 +502,6 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             positions = embed(*parts(self.encoder_), known, self.device_)
             free = np.full((X.shape[0], positions.shape[1]), np.nan, dtype=np.float32)
             landmarks = np.vstack([positions, free])
-            start = deepcopy(self.encoder_)
             self._learn(rows, y, mapped_rows=X, landmarks=landmarks, start=start, slower=PARTIAL_FIT_SLOWER)
             self.n_samples_seen_ = n_seen + X.shape[0]
             self.reference_rows_ = merged_references(known, n_seen, X)
@@ -748,12 +750,13 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return min(self.n_neighbors, largest)
 
     def _encoder_to_go_on_from(self, X):
-        """A copy of the encoder of the fit before, if there was one, for rows of as many features."""
-        if not hasattr(self, "encoder_"):
-            return None
-        before, now = self.n_features_in_, _num_features(X)
-        if before != now:
-            raise ValueError(f"warm_start=True goes on from a fit of {before} features; X has {now}.")
+        """A copy of the encoder of the fit before, for rows of as many features and as many components."""
+        for name, before, now in (
+            ("features", self.n_features_in_, _num_features(X)),
+            ("components", self._n_features_out, self.n_components),
+        ):
+            if before != now:
+                raise ValueError(f"the fit to go on from is one of {before} {name}; now there are {now}.")
         return deepcopy(self.encoder_)
 
     def _unique(self, X, y, precomputed_distances, landmark_positions):

@@ -101,11 +101,11 @@ class Fit:
         seed = self._draw_seed() if _is_module(p.encoder) or _is_module(p.decoder) else None
         with surroundings(device, p.n_jobs, seed):
             a, b = find_ab_params(p.spread, p.min_dist) if p.a is None else (float(p.a), float(p.b))
-            given = None if isinstance(p.init, str) else checked_positions(p.init, self.X.shape[0], p.n_components)
+            given = self._given_positions()
             encoder = self._encoder() if self.start is None else self.start
             neighbors = self._neighbors()
             graph = self._graph(*neighbors)
-            positions = self._positions(graph, given)
+            positions = self._positions(graph) if given is None else given
             prepare, network = parts(encoder.to(device))
             aim = embed(prepare, network, self.X, device) if positions is None else positions
 
@@ -152,7 +152,8 @@ class Fit:
     def _neighbors(self):
         """The indices of every row's neighbours, and their distances."""
         p, n_samples = self.parameters, self.X.shape[0]
-        self.progress.stage(f"neighbors: {self.n_neighbors} of each of {n_samples} rows, metric {p.metric!r}")
+        metric = p.metric if self.precomputed_distances is None else "precomputed"
+        self.progress.stage(f"neighbors: {self.n_neighbors} of each of {n_samples} rows, metric {metric!r}")
         if self.precomputed_distances is not None:
             found = neighbors_of_distances(self.precomputed_distances, n_samples, self.n_neighbors)
         elif p.precomputed_knn is not None:
@@ -167,7 +168,7 @@ class Fit:
                 n_jobs=p.n_jobs,
                 random_state=self.random_state,
             )
-        return disconnected(*found, p.metric, p.disconnection_distance)
+        return disconnected(*found, metric, p.disconnection_distance)
 
     def _graph(self, indices, distances):
         p = self.parameters
@@ -191,14 +192,16 @@ class Fit:
             random_state=self.random_state,
         )
 
-    def _positions(self, graph, given):
+    def _given_positions(self):
+        p = self.parameters
+        if isinstance(p.init, str) or self.start is not None:
+            return None
+        return checked_positions(p.init, self.X.shape[0], p.n_components)
+
+    def _positions(self, graph):
         """What the encoder learns first; None where it goes on from another fit, or starts at random."""
         p = self.parameters
-        if self.start is not None:
-            return None
-        if given is not None:
-            return given
-        if p.init == "random":
+        if self.start is not None or p.init == "random":
             return None
         self.progress.stage(f"initial positions: {p.init}")
         positions = initial_positions(

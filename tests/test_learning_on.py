@@ -96,6 +96,18 @@ def test_a_warm_start_goes_on_from_the_fit_before():
     assert len(umap.loss_curve_["spectral_init"]) == 0
     assert umap.loss_curve_["main_embedding"][-1] < ParametricUMAP(**QUICK).fit(X).loss_curve_["main_embedding"][-1]
     assert not np.array_equal(umap.embedding_, first)
-    with pytest.raises(ValueError, match="goes on from a fit of 64 features; X has 9"):
+    with pytest.raises(ValueError, match="one of 64 features; now there are 9"):
         umap.fit(X[:, :9])
     assert umap.n_features_in_ == 64
+    umap.set_params(n_components=3)
+    for learn in (umap.fit, umap.partial_fit):
+        with pytest.raises(ValueError, match="one of 2 components; now there are 3"):
+            learn(X)
+
+
+def test_positions_and_neighbors_of_the_fit_before_are_not_those_of_added_rows():
+    umap = ParametricUMAP(init=np.random.default_rng(0).normal(size=(len(X), 2)), **QUICK).fit(X)
+    assert umap.partial_fit(X[:50]).embedding_.shape == (50, 2)
+    umap.set_params(precomputed_knn=(np.zeros((len(X), 15), int), np.zeros((len(X), 15))))
+    with pytest.raises(ValueError, match="precomputed_knn holds no neighbours of added rows; it must be None"):
+        umap.partial_fit(X[:50])

@@ -265,3 +265,13 @@ def test_copies_are_fitted_once(container):
     np.testing.assert_allclose(umap.embedding_[200:250], once.embedding_[:50], atol=1e-4)
     with pytest.raises(ValueError, match="unique=True changes the rows"):
         ParametricUMAP(unique=True, **QUICK).fit(container(X), precomputed_distances=np.ones((300, 300)))
+
+
+def test_given_distances_are_not_those_of_the_metric():
+    rows = load_digits().data[:50]
+    far = 100 * cdist(rows, rows)
+    by_default, by_cosine = (
+        ParametricUMAP(metric=metric, **QUICK).fit(rows, precomputed_distances=far).graph_
+        for metric in ("euclidean", "cosine")
+    )
+    assert (by_default != by_cosine).nnz == 0

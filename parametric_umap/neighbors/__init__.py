@@ -186,7 +186,7 @@ def disconnected(indices, distances, metric, disconnection_distance=None):
     distances : ndarray of shape (n_samples, n_neighbors), float32
         Their distances, rising.
     metric : str or callable
-        The metric that measured them.
+        The metric that measured them; "precomputed" for distances that were given.
     disconnection_distance : float or None, default=None
         From this distance on two rows are never neighbours. None takes the greatest distance of a bounded metric, such
         as 1 of "jaccard", where rows have nothing in common, and infinity for others, as umap-learn does.
