@@ -56,7 +56,7 @@ def test_a_model_keeps_few_rows():
 def test_the_score_is_the_trustworthiness():
     umap = ParametricUMAP(**QUICK).fit(digits[:1000])
     expected = trustworthiness(digits[1000:], umap.transform(digits[1000:]), n_neighbors=15)
-    assert umap.score(digits[1000:]) == pytest.approx(expected, abs=1e-6)
+    assert umap.score(digits[1000:]) == pytest.approx(expected, abs=1e-5)  # some distances of digits are equal
     assert umap.score(sp.csr_array(digits[1000:])) == pytest.approx(expected, abs=1e-3)
     by_cosine = ParametricUMAP(metric="cosine", **QUICK).fit(digits[:1000])
     expected = trustworthiness(digits[1000:], by_cosine.transform(digits[1000:]), n_neighbors=15, metric="cosine")

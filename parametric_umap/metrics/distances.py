@@ -125,8 +125,11 @@ def distance_correlation(
     pairs = np.triu_indices(len(matrices[0]), 1)
     of_pairs = [distances[pairs] for distances in matrices]
     for name, distances in zip(("X", "embedding"), of_pairs, strict=True):
+        if not np.isfinite(distances).all():
+            raise ValueError(f"metric={metric!r} gives infinite distances, with which nothing correlates.")
         if np.ptp(distances) == 0:
             raise ValueError(f"{name} has no two different distances, so that nothing correlates with them.")
+        distances /= distances.max()  # so that no square leaves the range of float64
     return float(np.corrcoef(*of_pairs)[0, 1])
 
 

@@ -46,9 +46,10 @@ def checked_pair(X, embedding, metric, metric_kwds):
     Raises
     ------
     ValueError
-        If a number is not finite or too large, the shapes differ, or the metric is not for such rows.
+        If a number is not finite or too large, there are fewer than three rows, the shapes differ, or the metric is not
+        for such rows.
     """
-    X = checked_rows(X, "X", accept_sparse="csr")
+    X = checked_rows(X, "X", accept_sparse="csr", ensure_min_samples=3)
     embedding = checked_rows(embedding, "embedding")
     n_samples = X.shape[0]
     if len(embedding) != n_samples:
@@ -58,6 +59,8 @@ def checked_pair(X, embedding, metric, metric_kwds):
     elif sp.issparse(X) or X.shape[1] != n_samples:
         kind = "a sparse matrix" if sp.issparse(X) else "an array"
         raise ValueError(f"metric='precomputed' needs a square, dense X of distances; got {kind} of shape {X.shape}.")
+    elif X.min() < 0:
+        raise ValueError(f"metric='precomputed' needs distances of at least 0; X holds {X.min():.3g}.")
     return X, embedding
 
 
@@ -81,10 +84,10 @@ def checked_rows(X, name, **options):
     Raises
     ------
     ValueError
-        If they hold NaN, infinity, or a number whose square is beyond float64; if they are fewer than three.
+        If they hold NaN, infinity, or a number whose square is beyond float64.
     """
     X = X.detach().cpu().numpy() if isinstance(X, torch.Tensor) else X
-    X = check_array(X, dtype=[np.float64, np.float32], ensure_min_samples=3, input_name=name, **options)
+    X = check_array(X, dtype=[np.float64, np.float32], input_name=name, **options)
     largest = float(max(X.max(), -X.min()))
     if largest > LARGEST:
         raise ValueError(f"{name} holds ±{largest:.3g}; allowed are numbers up to {LARGEST:g}.")

@@ -38,7 +38,7 @@ def make_embedding_scorer(score_func, **kwargs):
     >>> from parametric_umap.metrics import make_embedding_scorer, trustworthiness
     >>> scorer = make_embedding_scorer(trustworthiness, n_neighbors=3)
     >>> cross_val_score(PCA(2), load_iris().data, scoring=scorer, cv=3).round(2)
-    array([0.95, 0.96, 0.94])
+    array([0.89, 0.92, 0.93])
     """
     return _EmbeddingScorer(score_func, 1, kwargs, response_method="transform")
 
