@@ -219,7 +219,7 @@ def _nearest(distances, rows, n_neighbors):
 
 
 def _costs(distances, rows, near):
-    """By how many ranks the near ones fail to be the nearest, in total for each row, in the mean over equal distances."""
+    """By how many ranks the near ones miss being the nearest, in total for each row; the mean over equal distances."""
     distances.clamp_(max=torch.finfo(distances.dtype).max)  # above which there is a next number, infinity
     distances[torch.arange(len(rows)), rows] = -torch.inf
     reached = distances.gather(1, near)
