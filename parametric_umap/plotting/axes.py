@@ -1,6 +1,6 @@
 """The axes of a map: square, framed, and without ticks, since coordinates of a map have no meaning."""
 
-SIDE, PADDING = 6.0, 0.1  # of a new map, in inches
+SIDE, PADDING, TITLE = 6.0, 0.1, 0.25  # of a new map, around it, and of the room for a title, in inches
 INK = "#333333"
 FRAME = "#cccccc"
 
@@ -24,12 +24,29 @@ def pyplot():
     return plt
 
 
+def check_n_components(n_components):
+    """Refuse maps that are neither flat nor in space.
+
+    Parameters
+    ----------
+    n_components : int
+        Number of coordinates of a point.
+
+    Raises
+    ------
+    ValueError
+        If it is neither 2 nor 3.
+    """
+    if n_components not in (2, 3):
+        raise ValueError(f"n_components must be 2 or 3 for a map to be drawn; got {n_components} coordinates.")
+
+
 def map_axes(n_components, ax=None):
     """Take the axes that are given, or make some.
 
     Parameters
     ----------
-    n_components : {2, 3}
+    n_components : int
         Number of coordinates of a point.
     ax : matplotlib Axes or None, default=None
         The axes given; None makes a figure for them.
@@ -42,9 +59,10 @@ def map_axes(n_components, ax=None):
     Raises
     ------
     ValueError
-        If `ax` is for another number of coordinates.
+        If there are other than two or three coordinates, or `ax` is for another number of them.
     """
     plt = pyplot()
+    check_n_components(n_components)
     projection = "3d" if n_components == 3 else "rectilinear"
     if ax is None:
         return plt.figure(figsize=(SIDE, SIDE)).add_axes([0, 0, 1, 1], projection=projection)
@@ -83,7 +101,7 @@ def fit_figure(ax):
     """
     figure = ax.figure
     place, drawn = (box.transformed(figure.dpi_scale_trans.inverted()) for box in (ax.bbox, ax.get_tightbbox()))
-    width, height = drawn.width + 2 * PADDING, drawn.height + 2 * PADDING
+    width, height = drawn.width + 2 * PADDING, drawn.height + 2 * PADDING + TITLE
     figure.set_size_inches(width, height)
     left, bottom = place.x0 - drawn.x0 + PADDING, place.y0 - drawn.y0 + PADDING
     ax.set_position([left / width, bottom / height, place.width / width, place.height / height])

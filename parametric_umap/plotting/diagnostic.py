@@ -129,8 +129,6 @@ class DiagnosticDisplay:
         check_is_fitted(estimator)
         X = estimator._validated(X, reset=False, ensure_min_samples=5)
         embedding = estimator.transform(X)
-        if embedding.shape[1] not in (2, 3):
-            raise ValueError(f"n_components must be 2 or 3 for a map to be drawn; got {embedding.shape[1]}.")
         rows = np.linspace(0, X.shape[0] - 1, min(X.shape[0], MOST_ROWS)).astype(int)
         most = (len(rows) - 1) // 2
         n_neighbors = min(estimator.n_neighbors, most) if n_neighbors is None else n_neighbors

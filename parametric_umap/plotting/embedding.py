@@ -130,8 +130,6 @@ class EmbeddingDisplay:
             If `Z` has other than two or three columns, or is not finite, or `y`, `unseen` or `ax` does not fit it.
         """
         Z = check_array(Z, dtype=[np.float32, np.float64], input_name="Z")
-        if Z.shape[1] not in (2, 3):
-            raise ValueError(f"Z must have two or three columns to be drawn; got {Z.shape[1]}.")
         if unseen is not None:
             unseen = column_or_1d(unseen)
             if unseen.dtype != bool or len(unseen) != len(Z):

@@ -102,7 +102,8 @@ class LossCurveDisplay:
         for name, losses in curves.items():
             panel = self.axes_[TOGETHER.get(name, name)]
             label = "other rows" if name in TOGETHER else "fitted rows"
-            (self.lines_[name],) = panel.plot(np.arange(1, len(losses) + 1), losses, label=label)
+            epochs = np.arange(1, len(losses) + 1)
+            (self.lines_[name],) = panel.plot(epochs, losses, marker=".", markersize=4, label=label)
         for name, panel in self.axes_.items():
             panel.set_title(name, loc="left", fontsize=11, color=INK)
             panel.set(xlabel="epoch", ylabel="mean loss" if panel is panels[0] else None)
