@@ -1,6 +1,6 @@
 """Fit two thirds of scikit-learn's digits, map the third that was held out, and draw both: ``make demo``."""
 
-import numpy as np
+import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
 from sklearn.manifold import trustworthiness
 from sklearn.model_selection import train_test_split
@@ -20,9 +20,13 @@ def main():
     print(f"  trustworthiness  {trustworthiness(X_unseen, Z_unseen, n_neighbors=15):.3f}  (15 neighbours)")
     print(f"  k-NN accuracy    {knn_accuracy(Z, y, Z_unseen, y_unseen):.3f}  (10 neighbours among the fitted)")
 
-    unseen = np.arange(len(X) + len(X_unseen)) >= len(X)
-    display = EmbeddingDisplay.from_embedding(np.vstack([Z, Z_unseen]), np.concatenate([y, y_unseen]), unseen=unseen)
-    display.figure_.savefig("demo.png", dpi=160)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.8, 5.4), layout="constrained")
+    EmbeddingDisplay.from_embedding(Z, y, ax=left).legend_.remove()
+    EmbeddingDisplay.from_embedding(Z_unseen, y_unseen, ax=right)
+    left.set_title(f"{len(X):,} digits fitted", loc="left")
+    right.set_title(f"{len(X_unseen):,} never seen", loc="left")
+    right.set(xlim=left.get_xlim(), ylim=left.get_ylim())
+    figure.savefig("demo.png", dpi=160)
     print("\ndemo.png is written.")
 
 

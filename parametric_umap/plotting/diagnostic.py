@@ -84,7 +84,8 @@ class DiagnosticDisplay:
     >>> from parametric_umap import ParametricUMAP
     >>> from parametric_umap.plotting import DiagnosticDisplay
     >>> X = load_iris().data
-    >>> display = DiagnosticDisplay.from_estimator(ParametricUMAP(n_epochs=2, random_state=0).fit(X), X)
+    >>> umap = ParametricUMAP(n_epochs=2, batches_per_epoch=10, random_state=0).fit(X)
+    >>> display = DiagnosticDisplay.from_estimator(umap, X)
     >>> display.trustworthiness.shape
     (150,)
     """

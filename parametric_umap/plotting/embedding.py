@@ -11,7 +11,7 @@ from .points import draw_points
 from .targets import as_target
 
 # Where points of unseen rows are highlighted: how opaque the others stay, and how much larger these are.
-FADED, ENLARGED = 0.2, 1.8
+FADED, ENLARGED = 0.25, 1.4
 
 
 class EmbeddingDisplay:
@@ -61,7 +61,7 @@ class EmbeddingDisplay:
     >>> from parametric_umap import ParametricUMAP
     >>> from parametric_umap.plotting import EmbeddingDisplay
     >>> X, y = load_iris(return_X_y=True)
-    >>> umap = ParametricUMAP(n_epochs=2, random_state=0).fit(X)
+    >>> umap = ParametricUMAP(n_epochs=2, batches_per_epoch=10, random_state=0).fit(X)
     >>> display = EmbeddingDisplay.from_estimator(umap, X, y)
     >>> [text.get_text() for text in display.legend_.get_texts()]
     ['0', '1', '2']

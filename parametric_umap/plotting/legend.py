@@ -134,7 +134,7 @@ def explain_unseen(ax, faded):
     """
     from matplotlib.legend import Legend
 
-    dots = [_dot(INK, alpha=faded), _dot("white", markeredgecolor=INK, markeredgewidth=1.2)]
+    dots = [_dot(INK, alpha=faded), _dot(INK)]
     place = dict(loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=0.3, bbox_transform=ax.transAxes)
     style = dict(frameon=False, labelcolor=INK, handlelength=0.8, handletextpad=0.5, ncols=2)
     legend = Legend(ax, dots, ["seen", "unseen"], **place, **style)
@@ -142,7 +142,8 @@ def explain_unseen(ax, faded):
     return legend
 
 
-def _dot(color, **look):
+def _dot(color, alpha=1.0):
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], linestyle="none", marker="o", markersize=7, color=color, **{"markeredgewidth": 0} | look)
+    look = dict(linestyle="none", marker="o", markersize=7, markeredgewidth=0)
+    return Line2D([], [], color=color, alpha=alpha, **look)

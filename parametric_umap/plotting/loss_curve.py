@@ -35,7 +35,7 @@ class LossCurveDisplay:
     >>> from sklearn.datasets import load_iris
     >>> from parametric_umap import ParametricUMAP
     >>> from parametric_umap.plotting import LossCurveDisplay
-    >>> umap = ParametricUMAP(n_epochs=2, random_state=0).fit(load_iris().data)
+    >>> umap = ParametricUMAP(n_epochs=2, batches_per_epoch=10, random_state=0).fit(load_iris().data)
     >>> list(LossCurveDisplay.from_estimator(umap).lines_)
     ['spectral_init', 'main_embedding']
     """

@@ -113,7 +113,8 @@ def _layers(n_points, unseen):
     else:
         yield ~unseen, {"size": size, "opacity": FADED}
         outline = {"width": 1.0 if size > OUTLINED_ABOVE else 0.0, "color": INK}
-        yield unseen, {"size": ENLARGED * size, "opacity": 1.0, "line": outline}
+        scale = {"showscale": bool(unseen.all())}  # else that of the others says it
+        yield unseen, {"size": ENLARGED * size, "opacity": 1.0, "line": outline, **scale}
 
 
 def _hovertemplate(name, color, layer, text):

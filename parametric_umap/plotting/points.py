@@ -101,6 +101,6 @@ def draw_points(ax, Z, colors, *, n_points=None, order=None, enlarged=1.0, alpha
         s=size,
         alpha=point_alpha(n_points) if alpha is None else alpha,
         edgecolors=outline if size > OUTLINED_ABOVE else "none",
-        linewidths=0.15 * np.sqrt(size),
+        linewidths=0.1 * np.sqrt(size),
         rasterized=n_points > RASTERIZED_ABOVE,
     )
