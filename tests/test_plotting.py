@@ -124,6 +124,22 @@ def test_unknown_numbers_are_grey():
     assert display.colorbar_.vmin == np.nanmin(y)
 
 
+@pytest.mark.parametrize("y", [np.full(6, np.nan), np.full(6, -1), np.full(6, None)])
+def test_where_all_targets_are_unknown_all_points_are_grey(y):
+    Z = points(6)
+    display = EmbeddingDisplay.from_embedding(Z, y)
+    np.testing.assert_allclose(row_colors(display, Z), [UNKNOWN[:3]] * 6)
+    assert entries(display.legend_) == ["unknown"]
+
+
+@pytest.mark.parametrize("Z", [np.ones((1, 2)), np.ones((4, 2)), np.ones((4, 3))])
+def test_points_in_one_place_are_drawn(Z):
+    display = EmbeddingDisplay.from_embedding(Z)
+    display.figure_.canvas.draw()
+    low, high = display.ax_.get_xlim()
+    assert low < 1 < high
+
+
 def test_without_targets_there_is_one_color_and_no_key():
     display = EmbeddingDisplay.from_embedding(points(50))
     assert len(np.unique(display.points_.get_facecolors(), axis=0)) == 1

@@ -54,7 +54,7 @@ def different_colors(n_colors, first):
         most = difference.argmax()
         colors.append(candidates[most])
         difference = np.minimum(difference, np.linalg.norm(lab - lab[most], axis=1))
-    return np.array(colors)
+    return np.reshape(colors, (n_colors, 3))
 
 
 def oklab(rgb):

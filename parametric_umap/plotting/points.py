@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# Measured by eye on maps of 200 to 200,000 points, each on a square of this side.
+# Chosen by eye on maps of 200 to 200,000 points, on a square of this side.
 SQUARE = 5.5 * 72  # typographic points
 SIZE, SIZE_EXPONENT = 32.0, -0.57
 ALPHA, ALPHA_EXPONENT = 0.9, -0.1

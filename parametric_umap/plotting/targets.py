@@ -129,7 +129,7 @@ class Numbers:
     Parameters
     ----------
     values : ndarray of shape (n_points,), float64
-        NaN where it is unknown.
+        NaN where it is unknown; some are known.
     """
 
     values: np.ndarray
@@ -138,9 +138,7 @@ class Numbers:
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import Normalize
 
-        known = self.values[~np.isnan(self.values)]
-        scale = Normalize(known.min(), known.max()) if len(known) else Normalize(0, 1)
-        return ScalarMappable(scale, COLORMAP)
+        return ScalarMappable(Normalize(np.nanmin(self.values), np.nanmax(self.values)), COLORMAP)
 
     def colors(self):
         """Red, green, blue and opacity of every point: ndarray of shape (n_points, 4), float64."""
@@ -158,9 +156,8 @@ class Numbers:
         if unknown.any():
             yield np.flatnonzero(unknown), "unknown", {"color": _hex(UNKNOWN)}
         known = self.values[~unknown]
-        if len(known):
-            scale = {"colorscale": COLORMAP, "cmin": known.min(), "cmax": known.max(), "showscale": True}
-            yield np.flatnonzero(~unknown), "", {"color": known, **scale}
+        scale = {"colorscale": COLORMAP, "cmin": known.min(), "cmax": known.max(), "showscale": True}
+        yield np.flatnonzero(~unknown), "", {"color": known, **scale}
 
 
 def _name(label):
