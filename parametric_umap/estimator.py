@@ -624,6 +624,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             n_neighbors=min(self.n_neighbors, (X.shape[0] - 1) // 2),
             metric=self.metric,
             metric_kwds=self.metric_kwds,
+            output_metric=self.output_metric,
             random_state=0,
             device=self.device_,
         )

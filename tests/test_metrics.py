@@ -334,6 +334,31 @@ def test_bad_input_is_named(metric, changed, message):
         metric(**{"X": iris, "embedding": iris[:, :2]} | changed)
 
 
+def test_points_of_a_map_that_is_not_flat_are_compared_by_its_own_distance():
+    points = np.random.default_rng(0).normal(size=(150, 2)) * 3
+    first = np.sqrt(1 + np.square(points).sum(axis=1))
+    apart = np.arccosh(np.maximum(np.outer(first, first) - points @ points.T, 1))
+    expected = scikit_learn.trustworthiness(apart, iris, n_neighbors=9, metric="precomputed")
+    assert continuity(iris, points, n_neighbors=9, output_metric="hyperboloid") == pytest.approx(expected, abs=1e-9)
+    assert continuity(iris, points, n_neighbors=9) != pytest.approx(expected, abs=1e-4)
+
+    theta, phi = points.T
+    in_space = np.c_[np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)]
+    for metric in (trustworthiness, neighborhood_recall):
+        expected = metric(iris, in_space, n_neighbors=9)
+        assert metric(iris, points, n_neighbors=9, output_metric="haversine") == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(ValueError, match="needs an embedding of 2 columns; got 3"):
+        trustworthiness(iris, in_space, output_metric="haversine")
+
+
+def test_the_score_of_a_map_that_is_not_flat_is_by_its_own_distance():
+    umap = ParametricUMAP(output_metric="hyperboloid", **QUICK).fit(iris)
+    expected = trustworthiness(iris, umap.transform(iris), n_neighbors=15, output_metric="hyperboloid")
+    assert umap.score(iris) == pytest.approx(expected, abs=1e-9)
+    scorer = make_embedding_scorer(trustworthiness, n_neighbors=15)
+    assert scorer(umap, iris) == pytest.approx(expected, abs=1e-9)
+
+
 def test_too_many_neighbors_are_named():
     for metric in (trustworthiness, continuity, local_trustworthiness):
         with pytest.raises(ValueError, match="n_neighbors=75 must be below half the number of rows, which are 150"):

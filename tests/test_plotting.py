@@ -24,7 +24,6 @@ import matplotlib.pyplot as plt
 from parametric_umap import DiagnosticDisplay, EmbeddingDisplay, LossCurveDisplay, ParametricUMAP
 from parametric_umap.output_metrics import as_drawn
 from parametric_umap.plotting import diagnostic, embedding, loss_curve
-from parametric_umap.plotting.diagnostic import local_trustworthiness
 from parametric_umap.plotting.palette import UNKNOWN, oklab, palette
 from parametric_umap.plotting.points import point_alpha, point_size
 from parametric_umap.plotting.thumbnails import as_bytes
@@ -390,21 +389,6 @@ def test_a_phase_without_epochs_has_no_panel(iris):
 
 
 # Where a map may err
-
-
-@pytest.mark.parametrize("n_neighbors", [1, 5, 20])
-def test_local_trustworthiness_averages_to_scikit_learns(n_neighbors):
-    X, Z = points(120, 6), points(120, 2, seed=1)
-    local = local_trustworthiness(pairwise_distances(X), Z, n_neighbors)
-    assert local.mean() == pytest.approx(trustworthiness(X, Z, n_neighbors=n_neighbors), abs=1e-12)
-    np.testing.assert_allclose(local_trustworthiness(pairwise_distances(X), X, n_neighbors), 1)
-
-
-def test_a_stray_point_is_the_least_trustworthy():
-    X = np.sort(points(100, 1), axis=0)
-    Z = np.hstack([X, np.zeros((100, 1))])
-    Z[3] = Z[90] + 1e-3
-    assert local_trustworthiness(pairwise_distances(X), Z, 5).argmin() == 3
 
 
 def test_points_are_colored_by_trust_and_edges_join_neighbors(umap, iris):

@@ -8,6 +8,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 
 from ..neighbors import row_distances
 from .input import CONSTRAINTS, checked_pair, float64_device, new_random_state, sampled
+from .maps import map_distances
 
 OF_A_SAMPLE = CONSTRAINTS | {
     "sample_size": [Interval(Integral, 3, None, closed="left"), None],
@@ -23,6 +24,7 @@ def random_triplet_accuracy(
     *,
     metric="euclidean",
     metric_kwds=None,
+    output_metric="euclidean",
     sample_size=2000,
     random_state=None,
     device="auto",
@@ -36,11 +38,13 @@ def random_triplet_accuracy(
     X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, n_samples)
         Rows, at least three; for ``metric="precomputed"``, their distances.
     embedding : array-like of shape (n_samples, n_components)
-        Their positions, compared by Euclidean distance.
+        Their positions.
     metric : str or callable, default="euclidean"
         The distance between rows: as that of `ParametricUMAP`, or "precomputed".
     metric_kwds : dict or None, default=None
         Arguments of the metric.
+    output_metric : {"euclidean", "haversine", "hyperboloid"}, default="euclidean"
+        The distance between positions, as that of `ParametricUMAP`.
     sample_size : int or None, default=2000
         Of more rows, so many are drawn, at least three, and triplets are made of these; None takes all. Memory grows
         with its square.
@@ -65,7 +69,9 @@ def random_triplet_accuracy(
     Deciphering t-SNE, UMAP, TriMap, and PaCMAP for Data Visualization, Journal of Machine Learning Research 22.
     """
     random_state = new_random_state(random_state)
-    of_rows, of_points = _among_sample(X, embedding, metric, metric_kwds, sample_size, random_state, device)
+    of_rows, of_points = _among_sample(
+        X, embedding, metric, metric_kwds, output_metric, sample_size, random_state, device
+    )
     n_rows = len(of_rows)
     first = np.repeat(np.arange(n_rows), TRIPLETS_PER_ROW)
     # Steps around the circle of all rows lead from the first to two others, which differ.
@@ -86,6 +92,7 @@ def distance_correlation(
     *,
     metric="euclidean",
     metric_kwds=None,
+    output_metric="euclidean",
     sample_size=2000,
     random_state=None,
     device="auto",
@@ -97,7 +104,7 @@ def distance_correlation(
 
     Parameters
     ----------
-    X, embedding, metric, metric_kwds, device
+    X, embedding, metric, metric_kwds, output_metric, device
         As in `random_triplet_accuracy`.
     sample_size : int or None, default=2000
         Of more rows, so many are drawn, at least three, and all pairs of these are taken; None takes all. Memory grows
@@ -121,7 +128,7 @@ def distance_correlation(
     Computation 33.
     """
     random_state = new_random_state(random_state)
-    matrices = _among_sample(X, embedding, metric, metric_kwds, sample_size, random_state, device)
+    matrices = _among_sample(X, embedding, metric, metric_kwds, output_metric, sample_size, random_state, device)
     pairs = np.triu_indices(len(matrices[0]), 1)
     of_pairs = [distances[pairs] for distances in matrices]
     for name, distances in zip(("X", "embedding"), of_pairs, strict=True):
@@ -133,14 +140,12 @@ def distance_correlation(
     return float(np.corrcoef(*of_pairs)[0, 1])
 
 
-def _among_sample(X, embedding, metric, metric_kwds, sample_size, random_state, device):
+def _among_sample(X, embedding, metric, metric_kwds, output_metric, sample_size, random_state, device):
     """The distances among the rows of a sample, and among their positions."""
     X, embedding = checked_pair(X, embedding, metric, metric_kwds)
     device = float64_device(device)
     rows = sampled(len(embedding), sample_size, random_state)
     X = X[np.ix_(rows, rows)] if metric == "precomputed" else X[rows]
     everywhere = torch.arange(len(rows))
-    return [
-        row_distances(*measured, device=device)(everywhere).cpu().numpy()
-        for measured in ((X, metric, metric_kwds), (embedding[rows],))
-    ]
+    measures = row_distances(X, metric, metric_kwds, device), map_distances(embedding[rows], output_metric, device)
+    return [distances_from(everywhere).cpu().numpy() for distances_from in measures]

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_array
 
 from ..engine import resolve_device
 from ..neighbors import METRICS, check_metric
+from ..output_metrics import OUTPUT_METRICS
 
 # Of larger numbers the squares, which distances are made of, would leave the range of float64.
 LARGEST = 1e150
@@ -18,6 +19,7 @@ CONSTRAINTS = {
     "embedding": ["array-like"],
     "metric": [StrOptions({*METRICS, "precomputed"}), callable],
     "metric_kwds": [dict, None],
+    "output_metric": [StrOptions({"euclidean", *OUTPUT_METRICS})],
     "device": [str, torch.device],
 }
 

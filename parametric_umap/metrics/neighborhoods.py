@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 from ..neighbors import row_distances
 from ..neighbors.exact import block_bytes
 from .input import CONSTRAINTS, checked_pair, float64_device, new_random_state, sampled
+from .maps import map_distances
 
 OF_ALL_ROWS = CONSTRAINTS | {"n_neighbors": [Interval(Integral, 1, None, closed="left")]}
 OF_A_SAMPLE = OF_ALL_ROWS | {
@@ -28,6 +29,7 @@ def trustworthiness(
     n_neighbors=5,
     metric="euclidean",
     metric_kwds=None,
+    output_metric="euclidean",
     sample_size=5000,
     random_state=None,
     device="auto",
@@ -44,13 +46,15 @@ def trustworthiness(
     X : {array-like, sparse matrix} of shape (n_samples, n_features) or (n_samples, n_samples)
         Rows; for ``metric="precomputed"``, their distances.
     embedding : array-like of shape (n_samples, n_components)
-        Their positions, compared by Euclidean distance.
+        Their positions.
     n_neighbors : int, default=5
         Number of neighbours, the row itself not counted; below n_samples / 2.
     metric : str or callable, default="euclidean"
         The distance between rows: as that of `ParametricUMAP`, or "precomputed".
     metric_kwds : dict or None, default=None
         Arguments of the metric.
+    output_metric : {"euclidean", "haversine", "hyperboloid"}, default="euclidean"
+        The distance between positions, as that of `ParametricUMAP`.
     sample_size : int or None, default=5000
         Of more rows, so many are drawn, and the mean is taken over them; each is still compared with all rows, so that
         the expectation is the number for all. None takes all.
@@ -73,17 +77,19 @@ def trustworthiness(
     ----------
     Venna, Kaski 2001, Neighborhood Preservation in Nonlinear Projection Methods: An Experimental Study, ICANN.
     """
-    compared = _Comparison(X, embedding, metric, metric_kwds, sample_size, random_state, device)
+    compared = _Comparison(X, embedding, metric, metric_kwds, output_metric, sample_size, random_state, device)
     return float(_kept(compared, compared.of_points, compared.of_rows, n_neighbors).mean())
 
 
 @validate_params(OF_ALL_ROWS, prefer_skip_nested_validation=True)
-def local_trustworthiness(X, embedding, *, n_neighbors=5, metric="euclidean", metric_kwds=None, device="auto"):
+def local_trustworthiness(
+    X, embedding, *, n_neighbors=5, metric="euclidean", metric_kwds=None, output_metric="euclidean", device="auto"
+):
     """`trustworthiness` of each row's own neighbours on the map, to see where a map is to be believed.
 
     Parameters
     ----------
-    X, embedding, n_neighbors, metric, metric_kwds, device
+    X, embedding, n_neighbors, metric, metric_kwds, output_metric, device
         As in `trustworthiness`.
 
     Returns
@@ -96,7 +102,7 @@ def local_trustworthiness(X, embedding, *, n_neighbors=5, metric="euclidean", me
     ValueError
         As `trustworthiness`.
     """
-    compared = _Comparison(X, embedding, metric, metric_kwds, None, None, device)
+    compared = _Comparison(X, embedding, metric, metric_kwds, output_metric, None, None, device)
     return _kept(compared, compared.of_points, compared.of_rows, n_neighbors)
 
 
@@ -108,6 +114,7 @@ def continuity(
     n_neighbors=5,
     metric="euclidean",
     metric_kwds=None,
+    output_metric="euclidean",
     sample_size=5000,
     random_state=None,
     device="auto",
@@ -119,7 +126,7 @@ def continuity(
 
     Parameters
     ----------
-    X, embedding, n_neighbors, metric, metric_kwds, sample_size, random_state, device
+    X, embedding, n_neighbors, metric, metric_kwds, output_metric, sample_size, random_state, device
         As in `trustworthiness`.
 
     Returns
@@ -136,7 +143,7 @@ def continuity(
     ----------
     Venna, Kaski 2001, Neighborhood Preservation in Nonlinear Projection Methods: An Experimental Study, ICANN.
     """
-    compared = _Comparison(X, embedding, metric, metric_kwds, sample_size, random_state, device)
+    compared = _Comparison(X, embedding, metric, metric_kwds, output_metric, sample_size, random_state, device)
     return float(_kept(compared, compared.of_rows, compared.of_points, n_neighbors).mean())
 
 
@@ -148,6 +155,7 @@ def neighborhood_recall(
     n_neighbors=15,
     metric="euclidean",
     metric_kwds=None,
+    output_metric="euclidean",
     sample_size=5000,
     random_state=None,
     device="auto",
@@ -156,7 +164,7 @@ def neighborhood_recall(
 
     Parameters
     ----------
-    X, embedding, metric, metric_kwds, sample_size, random_state, device
+    X, embedding, metric, metric_kwds, output_metric, sample_size, random_state, device
         As in `trustworthiness`.
     n_neighbors : int, default=15
         Number of neighbours, the row itself not counted; below n_samples.
@@ -171,7 +179,7 @@ def neighborhood_recall(
     ValueError
         As `trustworthiness`.
     """
-    compared = _Comparison(X, embedding, metric, metric_kwds, sample_size, random_state, device)
+    compared = _Comparison(X, embedding, metric, metric_kwds, output_metric, sample_size, random_state, device)
     if n_neighbors >= compared.n_samples:
         raise ValueError(f"n_neighbors={n_neighbors} must be below the number of rows, {compared.n_samples}.")
     shared = 0
@@ -187,11 +195,11 @@ def neighborhood_recall(
 class _Comparison:
     """The distances among rows, and among their positions, from a sample of them to all."""
 
-    def __init__(self, X, embedding, metric, metric_kwds, sample_size, random_state, device):
+    def __init__(self, X, embedding, metric, metric_kwds, output_metric, sample_size, random_state, device):
         X, embedding = checked_pair(X, embedding, metric, metric_kwds)
         self.device = float64_device(device)
         self.of_rows = row_distances(X, metric, metric_kwds, self.device)
-        self.of_points = row_distances(embedding, device=self.device)
+        self.of_points = map_distances(embedding, output_metric, self.device)
         self.n_samples = len(embedding)
         self.sample = torch.from_numpy(sampled(len(embedding), sample_size, new_random_state(random_state)))
 

@@ -20,7 +20,7 @@ def make_embedding_scorer(score_func, **kwargs):
     score_func : callable
         A function of this module, or another that answers with a number, the greater the better. It is given what its
         signature names of `X`, the rows; `embedding`, where they are mapped; `y`, their targets; `metric` and
-        `metric_kwds`, the estimator's, or Euclidean; and `device`, where the estimator is.
+        `metric_kwds`, the estimator's, or Euclidean, and so `output_metric`; and `device`, where the estimator is.
     **kwargs
         Further arguments of it, or others instead of those, such as ``n_neighbors=30`` or ``metric="cosine"``.
 
@@ -64,6 +64,7 @@ class _EmbeddingScorer(_BaseScorer):
         if "metric" not in self._kwargs:
             given["metric"] = getattr(estimator, "metric", "euclidean")
             given["metric_kwds"] = getattr(estimator, "metric_kwds", None)
+        given["output_metric"] = getattr(estimator, "output_metric", "euclidean")
         named = {name: given[name] for name in signature(self._score_func).parameters if name in given}
         return self._score_func(**named | self._kwargs | kwargs)
 

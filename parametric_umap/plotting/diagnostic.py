@@ -2,10 +2,9 @@
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted
 
-from ..neighbors import distance_matrix
+from ..metrics import local_trustworthiness
 from ..output_metrics import as_drawn
 from .axes import fit_figure, frame, map_axes
 from .legend import color_bar
@@ -14,38 +13,6 @@ from .points import RASTERIZED_ABOVE, draw_points
 MOST_ROWS = 5_000  # all distances between them are taken
 MOST_EDGES = 100_000
 WORST_ON_TOP = "RdYlBu"
-
-
-def local_trustworthiness(distances, Z, n_neighbors=15):
-    """How true the neighbourhood of each point is.
-
-    Parameters
-    ----------
-    distances : ndarray of shape (n_samples, n_samples), float
-        The distances between the rows.
-    Z : ndarray of shape (n_samples, n_components), float
-        Positions.
-    n_neighbors : int, default=15
-        Number of neighbours on the map that are looked at; less than half the number of rows.
-
-    Returns
-    -------
-    trustworthiness : ndarray of shape (n_samples,), float64
-        1 where all of them are among as many nearest rows; less by the ranks of those that are not. The mean is what
-        ``sklearn.manifold.trustworthiness`` gives.
-
-    References
-    ----------
-    Venna, Kaski 2001, Neighborhood preservation in nonlinear projection methods: an experimental study, ICANN.
-    """
-    n_samples = len(Z)
-    neighbors = NearestNeighbors(n_neighbors=n_neighbors).fit(Z).kneighbors(return_distance=False)
-    to_others = distances.astype(np.float64)
-    np.fill_diagonal(to_others, np.inf)
-    order, ranks = to_others.argsort(axis=1), np.empty((n_samples, n_samples), dtype=np.int32)
-    np.put_along_axis(ranks, order, np.arange(1, n_samples + 1, dtype=np.int32)[None], axis=1)
-    beyond = (np.take_along_axis(ranks, neighbors, axis=1) - n_neighbors).clip(min=0).sum(axis=1)
-    return 1 - 2 * beyond / (n_neighbors * (2 * n_samples - 3 * n_neighbors - 1))
 
 
 class DiagnosticDisplay:
@@ -59,7 +26,7 @@ class DiagnosticDisplay:
     Z : ndarray of shape (n_samples, 2) or (n_samples, 3), float
         Positions.
     trustworthiness : ndarray of shape (n_samples,), float
-        That of each point, as `local_trustworthiness` gives it.
+        That of each point, as ``parametric_umap.metrics.local_trustworthiness`` gives it.
     graph : sparse array of shape (n_samples, n_samples), float, or None, default=None
         Weights from 0 to 1 of the edges between the points.
 
@@ -135,10 +102,17 @@ class DiagnosticDisplay:
         n_neighbors = min(estimator.n_neighbors, most) if n_neighbors is None else n_neighbors
         if not 1 <= n_neighbors <= most:
             raise ValueError(f"n_neighbors must be from 1 to {most} for {len(rows)} rows; got {n_neighbors}.")
-        Z = as_drawn(embedding[rows], estimator.output_metric)
-        distances = distance_matrix(X[rows], estimator.metric, estimator.metric_kwds)
+        trustworthiness = local_trustworthiness(
+            X[rows],
+            embedding[rows],
+            n_neighbors=n_neighbors,
+            metric=estimator.metric,
+            metric_kwds=estimator.metric_kwds,
+            output_metric=estimator.output_metric,
+            device=estimator.device_,
+        )
         graph = estimator.graph_[rows][:, rows] if _is_fitted_to(estimator, embedding) else None
-        return cls(Z, local_trustworthiness(distances, Z, n_neighbors), graph).plot(ax=ax)
+        return cls(as_drawn(embedding[rows], estimator.output_metric), trustworthiness, graph).plot(ax=ax)
 
     def plot(self, *, ax=None):
         """Draw the map.
