@@ -381,7 +381,9 @@ def test_labels_that_are_missing_are_named():
         knn_accuracy(iris, np.zeros(150), iris[:3])
 
 
-def test_nothing_correlates_with_equal_distances():
+def test_nothing_correlates_with_equal_or_infinite_distances():
+    with pytest.raises(ValueError, match="gives infinite distances"):
+        distance_correlation(iris, iris, metric=lambda u, v: np.inf)
     with pytest.raises(ValueError, match="embedding has no two different distances"):
         distance_correlation(iris, np.zeros((150, 2)))
     with pytest.raises(ValueError, match="X has no two different distances"):
