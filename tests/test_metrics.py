@@ -25,6 +25,7 @@ from parametric_umap.metrics import (
     knn_accuracy,
     local_trustworthiness,
     make_embedding_scorer,
+    maps,
     neighborhood_recall,
     neighborhoods,
     random_triplet_accuracy,
@@ -179,6 +180,7 @@ def test_no_more_distances_are_held_than_fit_in_a_block(monkeypatch, metric):
         return noting
 
     monkeypatch.setattr(neighborhoods, "row_distances", row_distances)
+    monkeypatch.setattr(maps, "row_distances", row_distances)
     monkeypatch.setattr(neighborhoods, "block_bytes", lambda device: 8 * 150 * 40)
     assert metric(iris, iris[:, :2]) == pytest.approx(in_one_block, abs=1e-12)
     assert held.count(40) == 6
