@@ -26,12 +26,12 @@ from .decoder import decode
 from .encoder import ACTIVATIONS, parts
 from .engine import device_or_cpu, embed
 from .export import to_onnx
-from .fitting import SAMPLERS, Fit
+from .fitting import SAMPLERS, Fit, stages
 from .neighbors import METRICS, check_metric, distance_matrix, unique_rows
 from .novelty import merged_references, novelty, reference_rows
 from .output_metrics import OUTPUT_METRICS
 from .persistence import load, save
-from .progress import check_report_interval
+from .progress import CallbackSupportMixin, Progress, check_report_interval
 from .supervision import labels_with_unknown
 from .terms import RECONSTRUCTION_LOSSES, checked_landmarks
 
@@ -47,7 +47,7 @@ def _has_decoder(estimator):
     return True
 
 
-class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Uniform manifold approximation and projection by a neural network.
 
     The encoder is trained in two phases on the neighbour graph of the rows: it first learns the graph's spectral
@@ -444,8 +444,10 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         FloatingPointError
             If training diverges, as it may with too large a learning rate. The estimator is then as it was before.
         """
+        goes_on = self.warm_start and hasattr(self, "encoder_")
+        progress = self._progress(X, y, "fit", goes_on)
         with _unchanged_unless_finished(self):
-            start = self._encoder_to_go_on_from(X) if self.warm_start and hasattr(self, "encoder_") else None
+            start = self._encoder_to_go_on_from(X) if goes_on else None
             X = self._validated(X, ensure_min_samples=2)
             rows = X
             if self.unique:
@@ -454,9 +456,9 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             if landmarks is not None:
                 landmarks = checked_landmarks(landmarks, X.shape[0], self.n_components)
             given = {"precomputed_distances": precomputed_distances, "landmarks": landmarks, "start": start}
-            self._learn(rows, y, mapped_rows=X, **given)
             self.n_samples_seen_ = rows.shape[0]
             self.reference_rows_ = reference_rows(rows)
+            self._learn(rows, y, progress, mapped_rows=X, **given)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -488,6 +490,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """
         if not hasattr(self, "encoder_"):
             return self.fit(X, y)
+        progress = self._progress(X, y, "partial_fit", goes_on=True)
         with _unchanged_unless_finished(self):
             X = self._validated(X, reset=False, ensure_min_samples=2)
             if self.precomputed_knn is not None:
@@ -502,18 +505,23 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             positions = embed(*parts(self.encoder_), known, self.device_)
             free = np.full((X.shape[0], positions.shape[1]), np.nan, dtype=np.float32)
             landmarks = np.vstack([positions, free])
-            self._learn(rows, y, mapped_rows=X, landmarks=landmarks, start=start, slower=PARTIAL_FIT_SLOWER)
             self.n_samples_seen_ = n_seen + X.shape[0]
             self.reference_rows_ = merged_references(known, n_seen, X)
+            self._learn(rows, y, progress, mapped_rows=X, landmarks=landmarks, start=start, slower=PARTIAL_FIT_SLOWER)
         return self
 
-    def _learn(self, X, y, mapped_rows, **given):
+    def _progress(self, X, y, task_name, goes_on):
+        """Tell that a fit begins. What the callbacks need until the end is not among what a stopped fit takes back."""
+        return Progress(self, X, y, task_name=task_name, n_stages=len(stages(self, goes_on)))
+
+    def _learn(self, X, y, progress, mapped_rows, **given):
         """Run a fit, and keep what it gives instead of what was kept before."""
         self._check_parameters(X)
-        attributes = Fit(self, X, self._fitting_n_neighbors(X), y, **given).run(mapped_rows)
         for name in ("decoder_", "rad_orig_", "rad_emb_"):  # which not every fit gives
             vars(self).pop(name, None)
+        attributes = Fit(self, X, self._fitting_n_neighbors(X), y, progress=progress, **given).run(mapped_rows)
         vars(self).update(attributes)
+        progress.finish()
 
     def fit_transform(self, X, y=None, **fit_params):
         """Learn the map, and return where it puts the rows.
