@@ -190,10 +190,11 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Seed of everything random. The same integer gives the same bits on the same machine. The global random states of
         numpy and torch are neither read nor changed; None seeds from the operating system.
     verbose : bool or int, default=False
-        Whether each stage and the losses are printed, with the seconds since the fit began.
+        Whether each stage and the losses are shown, with the seconds since the fit began: the losses on a live bar in a
+        terminal or a notebook, else as printed lines.
     report_interval : int or dict, default=5
         Number of epochs from one printed loss to the next, or a dict of it for ``"spectral_init"`` and
-        ``"main_embedding"``.
+        ``"main_embedding"``. A bar shows the loss of every epoch.
 
     Attributes
     ----------
@@ -226,6 +227,15 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Number of features of the fitted rows.
     feature_names_in_ : ndarray of shape (n_features_in_,), object
         Their names, where all are strings.
+
+    Notes
+    -----
+    From scikit-learn 1.9 on ``set_callbacks`` takes its callbacks. The tasks of a fit are its stages, "neighbors",
+    "graph", "initial positions", "spectral_init", "main_embedding" and "embedding", and those of the two phases their
+    epochs. ``sklearn.callback.ProgressBar()`` shows them. At the end of an epoch, a phase and the fit a callback may
+    ask for the estimator that the fit would give if it stopped there, as
+    ``sklearn.callback.ScoringMonitor(scoring={"trustworthiness": ParametricUMAP.score})`` does, which scores only fits
+    that are given a `y`. A callback that returns True at the end of an epoch ends the phase.
 
     References
     ----------

@@ -1,5 +1,6 @@
 """scikit-learn's callbacks see a fit's stages, phases and epochs, and may stop it; nothing is left of a stopped fit."""
 
+import itertools
 import os
 import pickle
 import re
@@ -19,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from parametric_umap import ParametricUMAP, fitting
+from parametric_umap.neighbors import pairs
 
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn before 1.9 has no callbacks")
 
@@ -283,6 +285,23 @@ def test_a_step_that_is_interrupted_leaves_no_thread_even_while_its_traceback_is
         umap.fit(rows)
     assert kept.traceback and threading.active_count() == n_threads
     assert not hasattr(umap, "encoder_")
+
+
+def test_a_search_that_is_stopped_leaves_no_thread(monkeypatch):
+    blocks = itertools.count()
+
+    def stopping(distances, *_):
+        if next(blocks) == 0:
+            raise KeyboardInterrupt
+        threading.Event().wait(0.2)
+        return distances
+
+    monkeypatch.setattr(pairs, "BLOCK_BYTES", 4 * len(X))
+    monkeypatch.setattr(pairs, "of_equal_rows_zero", stopping)
+    n_threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        ParametricUMAP(metric="canberra", n_jobs=2, **QUICK).fit(X)
+    assert next(blocks) < len(X) / 2 and threading.active_count() == n_threads
 
 
 def test_a_copy_of_an_estimator_keeps_its_callbacks_and_a_fit_adds_nothing_else():
