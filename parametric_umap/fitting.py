@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from .decoder import new_decoder
+from .decoder import has_decoder, new_decoder
 from .encoder import Encoder, new_encoder, parts
 from .engine import (
     EdgeSampler,
@@ -63,8 +63,8 @@ class Fit:
         Between the rows.
     landmarks : ndarray of shape (n_samples, n_components), float32, default=None
         Where rows should lie, NaN where they are free.
-    start : torch.nn.Module, default=None
-        A trained encoder to go on from, without the first phase; it is trained in place.
+    start : tuple of (torch.nn.Module, torch.nn.Module or None), default=None
+        A trained encoder and its decoder to go on from, without the first phase; they are trained in place.
     slower : float, default=1.0
         What the learning rate of the second phase is divided by.
     """
@@ -102,7 +102,7 @@ class Fit:
         with surroundings(device, p.n_jobs, seed):
             a, b = find_ab_params(p.spread, p.min_dist) if p.a is None else (float(p.a), float(p.b))
             given = self._given_positions()
-            encoder = self._encoder() if self.start is None else self.start
+            encoder = self._encoder() if self.start is None else self.start[0]
             neighbors = self._neighbors()
             graph = self._graph(*neighbors)
             positions = self._positions(graph) if given is None else given
@@ -237,9 +237,11 @@ class Fit:
     def _reconstruction(self, encoder):
         """The training of a decoder, if one is asked for."""
         p = self.parameters
-        if p.decoder is None or p.decoder is False:
+        if not has_decoder(p.decoder):
             return None
-        decoder = new_decoder(p.decoder, encoder, self.X, p.n_components, p.reconstruction_loss, self._generator())
+        decoder = self.start[1] if self.start is not None else None
+        if decoder is None:
+            decoder = new_decoder(p.decoder, encoder, self.X, p.n_components, p.reconstruction_loss, self._generator())
         held_out, validation = validation_rows(p.reconstruction_validation, self.X, self.random_state)
         term = Reconstruction(
             decoder,
@@ -305,4 +307,4 @@ class Fit:
 
 
 def _is_module(given):
-    return not (given is None or isinstance(given, (bool, str)))
+    return not (given is None or isinstance(given, (bool, np.bool_, str)))
