@@ -44,6 +44,8 @@ METHODS = {
     "torchdr_umap": Method("TorchDR UMAP with a network", "torchdr"),
     "umap_learn": Method("umap-learn UMAP", "umap_learn"),
     "umap_learn_parametric": Method("umap-learn ParametricUMAP", "umap_learn_parametric"),
+    "umap_learn_autoencoder": Method("umap-learn ParametricUMAP, an autoencoder", "umap_learn_parametric"),
+    "umap_learn_landmarks": Method("umap-learn ParametricUMAP, rows added", "umap_learn_parametric"),
 }
 
 

@@ -35,7 +35,7 @@ def _jacobian(encoder, X, device):
     with torch.inference_mode(False), torch.enable_grad():
         x = to_tensor(X, device)
         x = (x if hasattr(encoder, "standardize") else x.float()).requires_grad_()  # a user's module takes float32
-        z = encoder(x)
+        z = encoder(x.clone())  # which a layer may change in place
         # In evaluation mode a row's coordinates depend on that row alone: their sum has all their derivatives.
         rows = [torch.autograd.grad(coordinate.sum(), x, retain_graph=True)[0] for coordinate in z.T]
     return torch.stack(rows, dim=1).float().cpu().numpy()

@@ -45,6 +45,22 @@ class Decoder(nn.Sequential):
         self.output = output
 
 
+def has_decoder(decoder):
+    """Whether the parameter `decoder` asks for one.
+
+    Parameters
+    ----------
+    decoder : bool, torch.nn.Module, callable or None
+        The parameter.
+
+    Returns
+    -------
+    asked : bool
+        False for False and None.
+    """
+    return bool(decoder) if isinstance(decoder, (bool, np.bool_)) else decoder is not None
+
+
 def mirror_of(encoder, reconstruction_loss, generator):
     """Make a decoder with the layers of an encoder in reverse.
 
@@ -102,12 +118,9 @@ def new_decoder(decoder, encoder, X, n_components, reconstruction_loss, generato
     Raises
     ------
     ValueError
-        If a module of the user's does not map coordinates to rows, if there is no default encoder to mirror, or rows
-        are beyond the range of "bce".
+        If a module of the user's does not map coordinates to rows, or there is no default encoder to mirror.
     """
-    if reconstruction_loss == "bce" and (X.min() < 0 or X.max() > 1):
-        raise ValueError(f"reconstruction_loss='bce' needs X from 0 to 1; it goes from {X.min():.3g} to {X.max():.3g}.")
-    if decoder is True:
+    if isinstance(decoder, (bool, np.bool_)):
         if not isinstance(encoder, Encoder):
             raise ValueError("decoder=True mirrors the default encoder; with one of your own give a module.")
         return mirror_of(encoder, reconstruction_loss, generator)

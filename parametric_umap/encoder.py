@@ -166,8 +166,8 @@ class Perceptron(nn.Module):
         """What it was built from, but for its weights."""
         names = {kind: name for name, kind in ACTIVATIONS.items()}
         return {
-            "n_components": self.head.out_features,
-            "hidden_layer_sizes": [layer.out_features for layer in self.body[::2]],
+            "n_components": int(self.head.out_features),
+            "hidden_layer_sizes": [int(layer.out_features) for layer in self.body[::2]],
             "activation": names[type(self.body[1])] if len(self.body) else next(iter(ACTIVATIONS)),
         }
 

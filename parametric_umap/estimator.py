@@ -15,14 +15,14 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     _check_feature_names_in,
-    _num_features,
     check_array,
+    check_consistent_length,
     check_is_fitted,
     validate_data,
 )
 
 from .attribution import encoder_jacobian, summarized
-from .decoder import decode
+from .decoder import decode, has_decoder
 from .encoder import ACTIVATIONS, parts
 from .engine import device_or_cpu, embed
 from .export import to_onnx
@@ -32,7 +32,7 @@ from .novelty import merged_references, novelty, reference_rows
 from .output_metrics import OUTPUT_METRICS
 from .persistence import load, save
 from .progress import CallbackSupportMixin, Progress, check_report_interval
-from .supervision import labels_with_unknown
+from .supervision import check_target_metric, labels_with_unknown
 from .terms import RECONSTRUCTION_LOSSES, checked_landmarks
 
 # The learning rate of `partial_fit` is lower by this, so that old points stay where they are.
@@ -42,7 +42,7 @@ SCORED_ROWS = 5000
 
 
 def _has_decoder(estimator):
-    if estimator.decoder is None or estimator.decoder is False:
+    if not has_decoder(estimator.decoder):
         raise AttributeError("inverse_transform needs a decoder; fit with decoder=True or a module.")
     return True
 
@@ -181,7 +181,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         pole and the longitude, in radians. "hyperboloid" maps to hyperbolic space, by the spatial coordinates x of
         points whose other one is (1 + |x|²)^½.
     warm_start : bool, default=False
-        Whether `fit` goes on from the encoder of the fit before, without the first phase, if there was one.
+        Whether `fit` goes on from the encoder and the decoder of the fit before, if there was one, as they are and
+        without the first phase.
     device : {"auto", "cpu", "cuda", "cuda:<index>", "mps"} or torch.device, default="auto"
         Where the network is trained and applied. "auto" takes CUDA where there is one, else the CPU.
     n_jobs : int or None, default=None
@@ -199,10 +200,10 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     Attributes
     ----------
     embedding_ : ndarray of shape (n_samples, n_components), float32
-        Where the encoder puts the fitted rows: the same as ``transform(X)``.
+        Where the encoder puts the rows of the last `fit` or `partial_fit`: the same as ``transform(X)``.
     graph_ : csr_array of shape (n_samples, n_samples), float32
         The fuzzy simplicial set: how strongly rows are neighbours, from 0 to 1. After `partial_fit` it is that of the
-        reference rows and of those added.
+        reference rows before and of those added; with ``unique=True`` it has every row once.
     decoder_ : torch.nn.Module
         The trained decoder, if there is one, in evaluation mode on `device_`.
     rad_orig_, rad_emb_ : ndarray of shape (n_samples,), float64
@@ -211,6 +212,9 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Number of rows fitted, those of `partial_fit` included.
     reference_rows_ : {ndarray, csr_array} of shape (n_references, n_features)
         A sample of the fitted rows, 2,000 and 2 MiB at most, to which `novelty_score` compares others.
+    reference_distance_ : float
+        The median distance from one of them to its nearest other one, copies not counted, in the scale of the encoder's
+        input.
     encoder_ : torch.nn.Module
         The trained network, in evaluation mode on `device_`. It maps a tensor of rows to their coordinates.
     init_embedding_ : ndarray of shape (n_samples, n_components), float32
@@ -457,18 +461,17 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         goes_on = self.warm_start and hasattr(self, "encoder_")
         progress = self._progress(X, y, "fit", goes_on)
         with _unchanged_unless_finished(self):
-            start = self._encoder_to_go_on_from(X) if goes_on else None
-            X = self._validated(X, ensure_min_samples=2)
-            rows = X
+            start = self._modules_to_go_on_from() if goes_on else None
+            X = self._validated(X, reset=start is None, ensure_min_samples=2)
+            rows, place = X, slice(None)
             if self.unique:
-                rows, y = self._unique(X, y, precomputed_distances, landmark_positions)
+                rows, y, place = self._unique(X, y, precomputed_distances, landmark_positions)
             landmarks = landmark_positions
             if landmarks is not None:
                 landmarks = checked_landmarks(landmarks, X.shape[0], self.n_components)
             given = {"precomputed_distances": precomputed_distances, "landmarks": landmarks, "start": start}
-            self.n_samples_seen_ = rows.shape[0]
-            self.reference_rows_ = reference_rows(rows)
-            self._learn(rows, y, progress, mapped_rows=X, **given)
+            given |= {"references": reference_rows(rows), "n_seen": rows.shape[0]}
+            self._learn(rows, y, progress, mapped_rows=X, place=place, **given)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -505,32 +508,36 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             X = self._validated(X, reset=False, ensure_min_samples=2)
             if self.precomputed_knn is not None:
                 raise ValueError("precomputed_knn holds no neighbours of added rows; it must be None for partial_fit.")
-            start = self._encoder_to_go_on_from(X)
+            start = self._modules_to_go_on_from()
+            added, place = X, np.arange(X.shape[0])
+            if self.unique:
+                added, y, place = self._unique(X, y)
             known, n_seen = self.reference_rows_, self.n_samples_seen_
+            n_known = known.shape[0]
             if self.target_metric is not None:
-                y = labels_with_unknown(y, known.shape[0], self.target_metric)
+                y = labels_with_unknown(y, n_known, self.target_metric)
             stack = sp.vstack if sp.issparse(X) or sp.issparse(known) else np.vstack
-            rows = stack([known, X]).astype(X.dtype)
+            rows = stack([known, added]).astype(X.dtype)
             rows = rows.tocsr() if sp.issparse(rows) else rows
             positions = embed(*parts(self.encoder_), known, self.device_)
-            free = np.full((X.shape[0], positions.shape[1]), np.nan, dtype=np.float32)
-            landmarks = np.vstack([positions, free])
-            self.n_samples_seen_ = n_seen + X.shape[0]
-            self.reference_rows_ = merged_references(known, n_seen, X)
-            self._learn(rows, y, progress, mapped_rows=X, landmarks=landmarks, start=start, slower=PARTIAL_FIT_SLOWER)
+            free = np.full((added.shape[0], positions.shape[1]), np.nan, dtype=np.float32)
+            given = {"landmarks": np.vstack([positions, free]), "start": start, "slower": PARTIAL_FIT_SLOWER}
+            given |= {"references": merged_references(known, n_seen, added), "n_seen": n_seen + added.shape[0]}
+            self._learn(rows, y, progress, mapped_rows=X, place=n_known + place, **given)
         return self
 
     def _progress(self, X, y, task_name, goes_on):
         """Tell that a fit begins. What the callbacks need until the end is not among what a stopped fit takes back."""
         return Progress(self, X, y, task_name=task_name, n_stages=len(stages(self, goes_on)))
 
-    def _learn(self, X, y, progress, mapped_rows, **given):
-        """Run a fit, and keep what it gives instead of what was kept before."""
-        self._check_parameters(X)
+    def _learn(self, X, y, progress, mapped_rows, place, references, n_seen, **given):
+        """Run a fit, and keep what it gives instead of what was kept before; `place` is where X has the mapped rows."""
+        self._check_parameters(X, y)
         for name in ("decoder_", "rad_orig_", "rad_emb_"):  # which not every fit gives
             vars(self).pop(name, None)
-        attributes = Fit(self, X, self._fitting_n_neighbors(X), y, progress=progress, **given).run(mapped_rows)
-        vars(self).update(attributes)
+        self.reference_rows_, self.n_samples_seen_ = references, n_seen
+        fit = Fit(self, X, self._fitting_n_neighbors(X), y, progress=progress, **given)
+        vars(self).update(fit.run(mapped_rows, place, references))
         progress.finish()
 
     def fit_transform(self, X, y=None, **fit_params):
@@ -660,12 +667,13 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Returns
         -------
         score : ndarray of shape (n_samples,), float32
-            Euclidean distance to the nearest of `reference_rows_`, in units of the typical distance between one of them
-            and its nearest other: about 1 for a row like those fitted; there is no upper limit.
+            Euclidean distance to the nearest of `reference_rows_`, in units of `reference_distance_`: about 1 for a row
+            like those fitted; there is no upper limit.
         """
         check_is_fitted(self)
         prepare, _ = parts(self.encoder_)
-        return novelty(prepare, self._validated(X, reset=False), self.reference_rows_, self.device_)
+        X = self._validated(X, reset=False)
+        return novelty(prepare, X, self.reference_rows_, self.reference_distance_, self.device_)
 
     def save(self, path):
         """Write the fitted estimator to a file from which loading runs no code: safetensors, with JSON metadata.
@@ -683,7 +691,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Warns
         -----
         UserWarning
-            If parameters are functions or random states, which such a file cannot hold; they will be the default.
+            If parameters are functions or random states, which such a file cannot hold; they will be the default. Of an
+            encoder or a decoder of the user's own it holds the weights.
         """
         check_is_fitted(self)
         save(self, path)
@@ -744,7 +753,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             raise ValueError(f"X holds ±{largest:.3g}, which is beyond the range of float32, the encoder's precision.")
         return X
 
-    def _check_parameters(self, X):
+    def _check_parameters(self, X, y):
         """What one table cannot say: parameters that depend on each other, and what is inside of containers."""
         if (self.a is None) != (self.b is None):
             raise ValueError(f"a and b are given both or neither; got a={self.a}, b={self.b}.")
@@ -753,6 +762,10 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         if not all(isinstance(width, Integral) and width > 0 for width in self.hidden_layer_sizes):
             raise ValueError(f"hidden_layer_sizes must hold integers above 0; got {self.hidden_layer_sizes}.")
         check_metric(self.metric, self.metric_kwds, X.shape[1], sp.issparse(X))
+        if self.target_metric is not None and y is not None:
+            check_target_metric(self.target_metric, self.target_metric_kwds, y)
+        if self.output_metric != "euclidean" and (self.densmap or self.output_dens):
+            raise ValueError(f"densmap and output_dens need output_metric='euclidean'; got {self.output_metric!r}.")
         if self.output_metric == "haversine" and self.n_components != 2:
             raise ValueError(f"output_metric='haversine' needs n_components=2; got {self.n_components}.")
         check_report_interval(self.report_interval)
@@ -767,25 +780,27 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             )
         return min(self.n_neighbors, largest)
 
-    def _encoder_to_go_on_from(self, X):
-        """A copy of the encoder of the fit before, for rows of as many features and as many components."""
-        for name, before, now in (
-            ("features", self.n_features_in_, _num_features(X)),
-            ("components", self._n_features_out, self.n_components),
-        ):
-            if before != now:
-                raise ValueError(f"the fit to go on from is one of {before} {name}; now there are {now}.")
-        return deepcopy(self.encoder_)
+    def _modules_to_go_on_from(self):
+        """Copies of the encoder of the fit before and of its decoder, None without one."""
+        before, now = self._n_features_out, self.n_components
+        if before != now:
+            raise ValueError(f"the fit to go on from is one of {before} components; now there are {now}.")
+        return deepcopy(self.encoder_), deepcopy(getattr(self, "decoder_", None))
 
-    def _unique(self, X, y, precomputed_distances, landmark_positions):
-        """Every row once, with the target of its first copy."""
+    def _unique(self, X, y, precomputed_distances=None, landmark_positions=None):
+        """Every row once, with the target of its first copy; and which of these each row is."""
         given = {"precomputed_distances": precomputed_distances, "landmark_positions": landmark_positions}
         given |= {"precomputed_knn": self.precomputed_knn, "init": None if isinstance(self.init, str) else self.init}
         for name, of_rows in given.items():
             if of_rows is not None:
                 raise ValueError(f"unique=True changes the rows, for which {name} is then not meant.")
-        first = unique_rows(X)
-        return X[first], y if self.target_metric is None else _safe_indexing(y, first)
+        first, place = unique_rows(X)
+        if self.target_metric is not None and y is not None:
+            check_consistent_length(X, y)
+            y = _safe_indexing(y, first)
+        if len(first) < 2 and not hasattr(self, "encoder_"):
+            raise ValueError("unique=True needs at least two rows that differ; all rows of X are equal.")
+        return X[first], y, place
 
     @property
     def _n_features_out(self):

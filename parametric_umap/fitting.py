@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from .decoder import new_decoder
+from .decoder import has_decoder, new_decoder
 from .encoder import Encoder, new_encoder, parts
 from .engine import (
     EdgeSampler,
@@ -27,6 +27,7 @@ from .graph import fuzzy_simplicial_set
 from .initialization import checked_positions, initial_positions
 from .losses import EdgeCrossEntropy, find_ab_params
 from .neighbors import checked_knn, disconnected, nearest_neighbors, neighbors_of_distances
+from .novelty import reference_distance
 from .output_metrics import OUTPUT_METRICS, placed
 from .progress import PHASES
 from .supervision import supervised_graph
@@ -91,8 +92,8 @@ class Fit:
         Between the rows.
     landmarks : ndarray of shape (n_samples, n_components), float32, default=None
         Where rows should lie, NaN where they are free.
-    start : torch.nn.Module, default=None
-        A trained encoder to go on from, without the first phase; it is trained in place.
+    start : tuple of (torch.nn.Module, torch.nn.Module or None), default=None
+        A trained encoder and its decoder to go on from, without the first phase; they are trained in place.
     slower : float, default=1.0
         What the learning rate of the second phase is divided by.
     """
@@ -122,13 +123,17 @@ class Fit:
         self.progress = progress
         self.losses = {phase: [] for phase in PHASES}
 
-    def run(self, mapped_rows):
+    def run(self, mapped_rows, place, references):
         """Train an encoder on the rows, and map rows by it.
 
         Parameters
         ----------
         mapped_rows : {ndarray, csr_matrix, csr_array} of shape (n_mapped, n_features)
             The rows of `embedding_`.
+        place : slice or ndarray of shape (n_mapped,), int
+            Where they are among the rows of the fit.
+        references : {ndarray, csr_matrix, csr_array} of shape (n_references, n_features)
+            The rows that are kept.
 
         Returns
         -------
@@ -141,7 +146,7 @@ class Fit:
         with surroundings(device, p.n_jobs, seed):
             a, b = find_ab_params(p.spread, p.min_dist) if p.a is None else (float(p.a), float(p.b))
             given = self._given_positions()
-            encoder = self._encoder() if self.start is None else self.start
+            encoder = self._encoder() if self.start is None else self.start[0]
             neighbors = self._neighbors()
             graph = self._graph(*neighbors)
             positions = self._positions(graph) if given is None else given
@@ -154,13 +159,14 @@ class Fit:
             if reconstruction is not None:
                 terms.append(reconstruction.term)
             phases = self._phases(graph, positions, a, b, terms)
-            known = {"a_": a, "b_": b, "graph_": graph, "init_embedding_": aim, "device_": device}
-            attributes = partial(self._attributes, known, neighbors, mapped_rows, encoder, reconstruction)
+            known = {"a_": a, "b_": b, "graph_": graph, "init_embedding_": aim[place], "device_": device}
+            known["reference_distance_"] = reference_distance(prepare, references, device)
+            attributes = partial(self._attributes, known, neighbors, mapped_rows, place, encoder, reconstruction)
             self._train(encoder, neighbors, phases, reconstruction, generator, attributes)
             self.progress.stage("embedding")
             return attributes(copied=False)
 
-    def _attributes(self, known, neighbors, mapped_rows, encoder, reconstruction, *, copied=True):
+    def _attributes(self, known, neighbors, mapped_rows, place, encoder, reconstruction, *, copied=True):
         """What `ParametricUMAP` keeps of a fit that ends now; with copies of the modules, if it does not."""
         p = self.parameters
         decoder = None if reconstruction is None else reconstruction.term.decoder
@@ -174,8 +180,8 @@ class Fit:
             attributes["loss_curve_"] |= reconstruction.curves()
         if p.densmap or p.output_dens:
             mapped = embed(prepare, network, self.X, self.device)
-            attributes["rad_orig_"] = log_radii(known["graph_"], *neighbors)
-            attributes["rad_emb_"] = embedded_log_radii(mapped, self.n_neighbors)
+            attributes["rad_orig_"] = log_radii(known["graph_"], *neighbors)[place]
+            attributes["rad_emb_"] = embedded_log_radii(mapped, self.n_neighbors)[place]
         return known | attributes
 
     def _encoder(self):
@@ -278,9 +284,11 @@ class Fit:
     def _reconstruction(self, encoder):
         """The training of a decoder, if one is asked for."""
         p = self.parameters
-        if p.decoder is None or p.decoder is False:
+        if not has_decoder(p.decoder):
             return None
-        decoder = new_decoder(p.decoder, encoder, self.X, p.n_components, p.reconstruction_loss, self._generator())
+        decoder = self.start[1] if self.start is not None else None
+        if decoder is None:
+            decoder = new_decoder(p.decoder, encoder, self.X, p.n_components, p.reconstruction_loss, self._generator())
         held_out, validation = validation_rows(p.reconstruction_validation, self.X, self.random_state)
         term = Reconstruction(
             decoder,
@@ -343,4 +351,4 @@ class Fit:
 
 
 def _is_module(given):
-    return not (given is None or isinstance(given, (bool, str)))
+    return not (given is None or isinstance(given, (bool, np.bool_, str)))

@@ -218,3 +218,23 @@ def _same_group(z, step, group_size):
 def _at_least_tiny(total):
     """Keeps a batch without an edge from dividing by zero."""
     return total.clamp(min=torch.finfo(total.dtype).tiny)
+
+
+def check_number(value, name):
+    """Make sure that a loss of the user's gives one number.
+
+    Parameters
+    ----------
+    value : Tensor
+        What it gave.
+    name : str
+        The parameter that it came by.
+
+    Raises
+    ------
+    ValueError
+        If it is no tensor of shape ().
+    """
+    if not (isinstance(value, torch.Tensor) and value.shape == ()):
+        got = f"shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else repr(type(value))
+        raise ValueError(f"{name} must give a tensor of shape (); it gave {got}.")

@@ -10,6 +10,7 @@ from .engine import to_tensor
 N_REFERENCES = 2000
 REFERENCE_BYTES = 2**21  # so that a model stays small where rows are wide
 CHUNK_BYTES = 2**25
+EQUAL = 1e-6  # squares below this share of the rows' own are rounding errors of copies
 
 
 def reference_rows(X):
@@ -62,7 +63,30 @@ def merged_references(references, n_seen, X):
     return np.vstack(parts)
 
 
-def novelty(prepare, X, references, device):
+def reference_distance(prepare, references, device):
+    """Measure how far the rows kept with a model lie from each other.
+
+    Parameters
+    ----------
+    prepare, references, device
+        As in `novelty`.
+
+    Returns
+    -------
+    distance : float
+        The median distance from a reference to its nearest other one, copies not counted, in units of the network's
+        input; 1 where all are equal.
+    """
+    with torch.inference_mode():
+        known = _View.of(prepare, references, device)
+        squares = known.squares_to(known).fill_diagonal_(torch.inf)
+        copies = squares <= EQUAL * known.squared_lengths()[:, None]
+        nearest = squares.masked_fill_(copies, torch.inf).amin(dim=1).sqrt_()
+        nearest = nearest[nearest.isfinite()]
+    return float(nearest.median()) if len(nearest) else 1.0
+
+
+def novelty(prepare, X, references, unit, device):
     """Measure how far rows are from the nearest reference, relative to how far these are from each other.
 
     Distances are Euclidean, in the user's units. Where the encoder sees the rows along their principal axes, so does
@@ -76,24 +100,24 @@ def novelty(prepare, X, references, device):
         The rows.
     references : {ndarray, csr_matrix, csr_array} of shape (n_references, n_features)
         What `reference_rows` chose of the fitted ones.
+    unit : float
+        What `reference_distance` measured of them.
     device : torch.device
         Where it is computed.
 
     Returns
     -------
     score : ndarray of shape (n_samples,), float32
-        Distance to the nearest reference, divided by the median distance from a reference to its nearest other one:
-        about 1 for a row like those fitted, and the more, the less it is like any.
+        Distance to the nearest reference, divided by the unit: about 1 for a row like those fitted, and the more, the
+        less it is like any.
     """
     with torch.inference_mode():
         known = _View.of(prepare, references, device)
-        between = known.squares_to(known).fill_diagonal_(torch.inf).amin(dim=1)
-        typical = between.clamp(min=0).sqrt().median().clamp(min=torch.finfo(torch.float32).tiny)
         n_rows = max(256, CHUNK_BYTES // (4 * max(X.shape[1], references.shape[0])))
         parts = []
         for start in range(0, X.shape[0], n_rows):
             view = _View.of(prepare, X[start : start + n_rows], device)
-            parts.append(view.squares_to(known).amin(dim=1).clamp_(min=0).sqrt_().div_(typical).cpu())
+            parts.append(view.squares_to(known).amin(dim=1).clamp_(min=0).sqrt_().div_(unit).cpu())
     return torch.cat(parts).numpy()
 
 
@@ -113,6 +137,10 @@ class _View:
         rows = scaled if prepare.axes is None else scaled @ prepare.axes
         unseen = (scaled.square().sum(dim=1) - rows.square().sum(dim=1)).clamp(min=0)
         return cls(rows, unseen)
+
+    def squared_lengths(self):
+        """Squared distances to the mean row."""
+        return (self.rows - self.rows.mean(dim=0)).square().sum(dim=1) + self.unseen
 
     def squares_to(self, other):
         """Squared distances to the rows of another view."""

@@ -5,7 +5,6 @@ import json
 import os
 import tempfile
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from warnings import warn
 
@@ -15,10 +14,13 @@ import torch
 
 from .decoder import Decoder, Restore
 from .encoder import Encoder, Perceptron, Standardize, as_module
+from .engine import surroundings
 
 FORMAT = "parametric_umap"
 # Raised when a file can no longer be read by the code before; files of all versions up to this one are read.
 FORMAT_VERSION = 1
+# In JSON, the key of an object that stands for an array.
+KEPT = "array among the tensors"
 
 
 def save(estimator, path):
@@ -27,21 +29,22 @@ def save(estimator, path):
     Parameters
     ----------
     estimator : ParametricUMAP
-        Fitted. Parameters that are neither numbers, names, containers of these nor arrays, such as functions and
-        modules, are not written, with a warning.
+        Fitted. Parameters that are neither numbers, names, arrays nor containers of these, such as functions, are not
+        written, with a warning; of modules the weights are.
     path : str or path-like
         The file.
     """
+    from . import __version__
+
     parameters, tensors, left_out = {}, {}, []
     for name, value in estimator.get_params(deep=False).items():
-        value = str(value) if isinstance(value, torch.device) else value
-        value = value.item() if isinstance(value, np.generic) else value
-        if isinstance(value, np.ndarray):
-            tensors[f"parameter.{name}"] = value
-        elif _is_plain(value):
-            parameters[name] = value
-        elif not isinstance(value, torch.nn.Module):  # whose weights are written
-            left_out.append(name)
+        arrays = {}
+        try:
+            parameters[name] = _as_json(value, f"parameter.{name}", arrays)
+            tensors |= arrays
+        except TypeError:
+            if name not in ("encoder", "decoder"):  # whose weights are written
+                left_out.append(name)
     if left_out:
         warn(f"{', '.join(left_out)} cannot be written to a file without code, and will be the default.", stacklevel=3)
     fitted = {}
@@ -51,8 +54,9 @@ def save(estimator, path):
     metadata = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
-        "version": version("torch-parametric-umap"),
+        "version": __version__,
         "parameters": json.dumps(parameters),
+        "set_output": json.dumps(getattr(estimator, "_sklearn_output_config", {})),
         "fitted": json.dumps(fitted),
     }
     safetensors = _safetensors()
@@ -96,21 +100,22 @@ def load(cls, path, encoder=None, decoder=None):
     if int(metadata["format_version"]) > FORMAT_VERSION:
         raise ValueError(f"{path} was written by version {metadata['version']}, which is later than this one.")
     parameters, fitted = json.loads(metadata["parameters"]), json.loads(metadata["fitted"])
-    parameters |= {name.removeprefix("parameter."): x for name, x in tensors.items() if name.startswith("parameter.")}
+    parameters = _of_json(parameters, tensors)
     widths, given = (fitted["n_features_in_"]["value"], parameters["n_components"]), {}
     for name, module, inputs_and_outputs in (("encoder", encoder, widths), ("decoder", decoder, widths[::-1])):
         if fitted.get(f"{name}_", {}).get("kind") == "module":
             if module is None:
                 raise ValueError(f"{path} holds weights for a {fitted[f'{name}_']['class']}; give one as {name}.")
             parameters[name] = module
-            given[f"{name}_"] = as_module(module, *inputs_and_outputs, name=name)
+            with surroundings(torch.device("cpu"), seed=0):
+                given[f"{name}_"] = as_module(module, *inputs_and_outputs, name=name)
     for name, parameter in inspect.signature(cls).parameters.items():
         if isinstance(parameter.default, tuple) and name in parameters:  # JSON made it a list
             parameters[name] = tuple(parameters[name])
     estimator = cls(**parameters)
     state = {name: _get(name, kind, tensors, given) for name, kind in fitted.items()}
     estimator.__setstate__(vars(estimator) | state)
-    return estimator
+    return estimator.set_output(**json.loads(metadata["set_output"]))
 
 
 @contextmanager
@@ -134,13 +139,47 @@ def _umask():
     return mask
 
 
-def _is_plain(value):
-    """Whether JSON keeps a value as it is."""
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+def _as_json(value, name, tensors):
+    """A value as JSON keeps it, its arrays put among the tensors; a TypeError for anything that has code."""
+    if isinstance(value, np.ndarray) or sp.issparse(value):
+        return {KEPT: _put_array(name, value, tensors)}
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _as_json(item, f"{name}.{key}", tensors) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return all(_is_plain(item) for item in value)
-    return value is None or isinstance(value, bool | int | float | str)
+        return [_as_json(item, f"{name}.{i}", tensors) for i, item in enumerate(value)]
+    value = str(value) if isinstance(value, torch.device) else value
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{name} is neither data nor a container of data.")
+
+
+def _of_json(value, tensors):
+    """What `_as_json` was given, but lists for tuples."""
+    if isinstance(value, dict) and KEPT in value:
+        return _get_array(value[KEPT], tensors)
+    if isinstance(value, dict):
+        return {key: _of_json(item, tensors) for key, item in value.items()}
+    return [_of_json(item, tensors) for item in value] if isinstance(value, list) else value
+
+
+def _put_array(name, value, tensors):
+    """Put an array, or the parts of a sparse matrix, among the tensors, and say how to find it."""
+    if not sp.issparse(value):
+        tensors[name] = value
+        return {"kind": "array", "name": name}
+    value = value.tocsr()
+    tensors.update({f"{name}.{part}": getattr(value, part) for part in ("data", "indices", "indptr")})
+    return {"kind": "sparse", "name": name, "shape": list(value.shape)}
+
+
+def _get_array(where, tensors):
+    """What `_put_array` was given; sparse matrices as csr_array."""
+    name = where["name"]
+    if where["kind"] == "array":
+        return tensors[name]
+    parts = tuple(tensors[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
+    return sp.csr_array(parts, shape=tuple(where["shape"]))
 
 
 def _put(name, value, fitted, tensors):
@@ -149,17 +188,12 @@ def _put(name, value, fitted, tensors):
         fitted[name] = _architecture(value)
         state = value.state_dict()
         tensors.update({f"{name}.{key}": tensor.detach().cpu().numpy() for key, tensor in state.items()})
-    elif sp.issparse(value):
-        fitted[name] = {"kind": "sparse", "shape": list(value.shape)}
-        value = value.tocsr()
-        tensors.update({f"{name}.{part}": getattr(value, part) for part in ("data", "indices", "indptr")})
     elif isinstance(value, torch.device):
         fitted[name] = {"kind": "device", "value": str(value)}
     elif isinstance(value, np.ndarray) and value.dtype == object:  # names of features
         fitted[name] = {"kind": "names", "value": value.tolist()}
-    elif isinstance(value, np.ndarray):
-        fitted[name] = {"kind": "array"}
-        tensors[name] = value
+    elif isinstance(value, np.ndarray) or sp.issparse(value):
+        fitted[name] = _put_array(name, value, tensors)
     elif isinstance(value, dict):
         fitted[name] = {"kind": "arrays", "value": list(value)}
         tensors.update({f"{name}.{key}": array for key, array in value.items()})
@@ -176,15 +210,12 @@ def _get(name, kind, tensors, given):
             return _module(
                 name, kind, {key: torch.from_numpy(np.array(x)) for key, x in state.items()}, given.get(name)
             )
-        case "sparse":
-            data, indices, indptr = (tensors[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
-            return sp.csr_array((data, indices, indptr), shape=tuple(kind["shape"]))
+        case "array" | "sparse":
+            return _get_array(kind, tensors)
         case "device":
             return torch.device(kind["value"])
         case "names":
             return np.array(kind["value"], dtype=object)
-        case "array":
-            return tensors[name]
         case "arrays":
             return {key: tensors[f"{name}.{key}"] for key in kind["value"]}
     return kind["value"]

@@ -6,7 +6,7 @@ from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from .graph import fuzzy_simplicial_set
-from .neighbors import nearest_neighbors
+from .neighbors import check_metric, nearest_neighbors
 
 UNKNOWN_DISTANCE = 1.0
 LEAST_MEMBERSHIP = 1e-8
@@ -32,7 +32,7 @@ def labels_as_codes(y):
     """
     y = column_or_1d(y)
     if y.dtype.kind == "O":
-        unknown = np.array([label is None or label != label or label == -1 for label in y], dtype=bool)
+        unknown = np.array([_is_unknown(label) for label in y], dtype=bool)
         names = {}
         return np.array(
             [-1 if hidden else names.setdefault(label, len(names)) for label, hidden in zip(y, unknown, strict=True)],
@@ -42,6 +42,38 @@ def labels_as_codes(y):
     codes = np.full(len(y), -1)
     codes[~unknown] = np.unique(y[~unknown], return_inverse=True)[1]
     return codes
+
+
+def _is_unknown(label):
+    missing = label is None or type(label).__name__ == "NAType"  # that of pandas, which cannot be compared
+    return missing or bool(label != label) or bool(label == -1)
+
+
+def check_target_metric(target_metric, target_metric_kwds, y):
+    """Make sure that a metric is for such targets, and takes the arguments given with it.
+
+    Parameters
+    ----------
+    target_metric : str or callable
+        "categorical", or a metric of numbers.
+    target_metric_kwds : dict or None
+        Its arguments.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        The targets.
+
+    Raises
+    ------
+    ValueError
+        If an argument is missing, not one of the metric's, or out of its range.
+    """
+    if target_metric == "categorical":
+        if target_metric_kwds:
+            raise ValueError(
+                f"target_metric_kwds={target_metric_kwds}: target_metric 'categorical' takes no arguments."
+            )
+        return
+    n_targets = np.shape(y)[1] if np.ndim(y) > 1 else 1
+    check_metric(target_metric, target_metric_kwds, n_targets, name="target_metric")
 
 
 def labels_with_unknown(y, n_unknown, target_metric):

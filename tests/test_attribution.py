@@ -14,7 +14,12 @@ digits = load_digits().data[:300]
 
 @pytest.mark.parametrize(
     "encoder",
-    [None, "linear", torch.nn.Sequential(torch.nn.Linear(13, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 2))],
+    [
+        None,
+        "linear",
+        torch.nn.Sequential(torch.nn.Linear(13, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 2)),
+        torch.nn.Sequential(torch.nn.SiLU(inplace=True), torch.nn.Linear(13, 2)),
+    ],
 )
 def test_the_jacobian_is_that_of_finite_differences(encoder):
     umap = ParametricUMAP(encoder=encoder, **QUICK).fit(X)

@@ -105,12 +105,29 @@ def test_sparse_rows_are_reconstructed_as_dense_ones():
         ({"decoder": True, "reconstruction_loss": "bce"}, "'bce' needs X from 0 to 1; it goes from 0 to 16"),
         ({"decoder": True, "reconstruction_validation": X[:, :9]}, "reconstruction_validation has 9 features"),
         ({"decoder": True, "reconstruction_validation": 1.5}, "reconstruction_validation"),
+        ({"decoder": True, "reconstruction_loss": lambda a, b: (a - b).square()}, r"must give a tensor of shape \(\)"),
         ({"decoder": True, "reconstruction_loss": "mae"}, "reconstruction_loss"),
     ],
 )
 def test_what_cannot_be_reconstructed_is_named(parameters, message):
     with pytest.raises(ValueError, match=message):
         ParametricUMAP(**parameters, **QUICK).fit(X)
+
+
+def test_rows_for_validation_are_in_the_range_of_the_loss_too():
+    umap = ParametricUMAP(decoder=True, reconstruction_loss="bce", reconstruction_validation=X, **QUICK)
+    with pytest.raises(ValueError, match="'bce' needs reconstruction_validation from 0 to 1; it goes from 0 to 16"):
+        umap.fit(X / 16)
+
+
+def test_a_batch_may_hold_no_row_of_the_decoders():
+    umap = ParametricUMAP(decoder=True, reconstruction_validation=0.95, batch_size=4, sampling="edges", **QUICK)
+    assert np.isfinite(umap.fit(X[:150]).loss_curve_["reconstruction"]).all()
+
+
+def test_a_choice_of_numpy_is_one_too():
+    assert not hasattr(ParametricUMAP(decoder=np.False_, **QUICK).fit(X[:200]), "decoder_")
+    assert ParametricUMAP(decoder=np.True_, **QUICK).fit(X[:200]).inverse_transform([[0, 0]]).shape == (1, 64)
 
 
 def test_wrong_coordinates_are_named():

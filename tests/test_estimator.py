@@ -183,11 +183,23 @@ def test_a_module_of_the_users_is_trained_as_a_copy():
     assert knn_accuracy(umap.embedding_, y[:501], umap.transform(X_new), y_new) > 0.7
 
 
-def test_frozen_layers_stay_frozen():
-    encoder = torch.nn.Sequential(torch.nn.Linear(64, 16), torch.nn.ReLU(), torch.nn.Linear(16, 2))
-    encoder[0].requires_grad_(False)
-    umap = ParametricUMAP(encoder=encoder, **QUICK).fit(X)
-    assert torch.equal(umap.encoder_[0].weight.cpu(), encoder[0].weight)
+@pytest.mark.parametrize("decoder", [None, torch.nn.Linear(2, 64)])
+def test_frozen_layers_stay_frozen(decoder):
+    class Watched(torch.nn.Dropout):
+        def forward(self, x):
+            modes.add(self.training)
+            return super().forward(x)
+
+    modes = set()
+    pretrained = torch.nn.Sequential(torch.nn.Linear(64, 16), torch.nn.BatchNorm1d(16), torch.nn.ReLU(), Watched())
+    pretrained.requires_grad_(False)
+    encoder = torch.nn.Sequential(pretrained, torch.nn.BatchNorm1d(16), torch.nn.Linear(16, 2))
+    umap = ParametricUMAP(encoder=encoder, decoder=decoder, reconstruction_validation=0.2, **QUICK).fit(X)
+    umap.partial_fit(X + 5)
+    for name, before in pretrained.state_dict().items():
+        assert torch.equal(umap.encoder_[0].state_dict()[name].cpu(), before), name
+    assert modes == {False}
+    assert not torch.equal(umap.encoder_[1].running_mean.cpu(), encoder[1].running_mean)
     assert not torch.equal(umap.encoder_[2].weight.cpu(), encoder[2].weight)
 
 

@@ -154,6 +154,12 @@ def test_a_sphere_has_two_coordinates():
         ParametricUMAP(output_metric="haversine", n_components=3).fit(digits)
 
 
+@pytest.mark.parametrize("asked", ["densmap", "output_dens"])
+def test_densities_are_those_of_a_flat_map(asked):
+    with pytest.raises(ValueError, match="densmap and output_dens need output_metric='euclidean'; got 'haversine'"):
+        ParametricUMAP(output_metric="haversine", **{asked: True}).fit(digits)
+
+
 def test_a_roll_is_still_a_surface():
     rows, along = make_swiss_roll(2000, random_state=0)
     umap = ParametricUMAP(global_correlation_weight=0.1, random_state=0).fit(rows)

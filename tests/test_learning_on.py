@@ -38,6 +38,11 @@ def test_labels_of_added_rows_are_used():
     umap = ParametricUMAP(target_metric="categorical", **QUICK).fit(X[:500], y[:500])
     umap.partial_fit(X[500:700], y[500:700])
     assert umap.embedding_.shape == (200, 2)
+    heads, tails = umap.graph_[500:, 500:].nonzero()
+    labels, unlabelled = y[500:700], ParametricUMAP(**QUICK).fit(X[:500]).partial_fit(X[500:700]).graph_[500:, 500:]
+    kept = umap.graph_[500:, 500:][heads, tails] / unlabelled[heads, tails]
+    other = labels[heads] != labels[tails]
+    assert other.any() and np.median(kept[other]) < 0.1 * np.median(kept[~other])
     with pytest.raises(ValueError, match="y is None"):
         umap.partial_fit(X[500:700])
     umap.set_params(target_metric="euclidean")
@@ -55,6 +60,17 @@ def test_a_partial_fit_that_fails_leaves_the_map_as_it_was():
     with pytest.raises(FloatingPointError):
         umap.partial_fit(X[:100])
     assert all(vars(umap)[name] is value for name, value in before.items())
+
+
+def test_what_is_kept_of_the_rows_is_that_of_the_rows_added():
+    umap = ParametricUMAP(decoder=True, output_dens=True, **QUICK).fit(X[:500])
+    decoder = umap.decoder_
+    umap.partial_fit(X[500:550])
+    for name in ("embedding_", "init_embedding_", "rad_orig_", "rad_emb_"):
+        assert len(getattr(umap, name)) == 50, name
+    np.testing.assert_array_equal(umap.embedding_, umap.transform(X[500:550]))
+    moved = [(new - old).abs().max() for new, old in zip(umap.decoder_.parameters(), decoder.parameters(), strict=True)]
+    assert 0 < max(moved) < 0.1  # it is the same decoder, trained further, and not a new one
 
 
 @pytest.mark.parametrize("loss", [None, lambda z, positions: (z - positions).norm(dim=1).mean()])
@@ -87,6 +103,13 @@ def test_wrong_landmarks_are_named(positions, message):
         ParametricUMAP(**QUICK).fit(X[:100], landmark_positions=positions)
 
 
+def test_a_landmark_loss_gives_a_number():
+    positions = np.full((100, 2), np.nan)
+    positions[:10] = 0
+    with pytest.raises(ValueError, match=r"landmark_loss must give a tensor of shape \(\); it gave shape \(10, 2\)"):
+        ParametricUMAP(landmark_loss=lambda z, p: z - p, **QUICK).fit(X[:100], landmark_positions=positions)
+
+
 def test_a_warm_start_goes_on_from_the_fit_before():
     umap = ParametricUMAP(warm_start=True, **QUICK)
     first = umap.fit(X).embedding_
@@ -96,7 +119,7 @@ def test_a_warm_start_goes_on_from_the_fit_before():
     assert len(umap.loss_curve_["spectral_init"]) == 0
     assert umap.loss_curve_["main_embedding"][-1] < ParametricUMAP(**QUICK).fit(X).loss_curve_["main_embedding"][-1]
     assert not np.array_equal(umap.embedding_, first)
-    with pytest.raises(ValueError, match="one of 64 features; now there are 9"):
+    with pytest.raises(ValueError, match="X has 9 features, but ParametricUMAP is expecting 64"):
         umap.fit(X[:, :9])
     assert umap.n_features_in_ == 64
     umap.set_params(n_components=3)

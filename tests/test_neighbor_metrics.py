@@ -1,5 +1,7 @@
 """Every metric of pynndescent, functions, and neighbours that the user brings along."""
 
+import functools
+
 import numba
 import numpy as np
 import pytest
@@ -127,7 +129,15 @@ def uncompilable_city_block(x, y, scale=1.0):
     return scale * sum(getattr(np, "abs")(x - y).tolist())  # noqa: B009
 
 
-@pytest.mark.parametrize("function", [compiled_city_block, plain_city_block, uncompilable_city_block])
+class CityBlock:
+    def __call__(self, x, y, scale=1.0):
+        return scale * np.abs(x - y).sum()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [compiled_city_block, plain_city_block, uncompilable_city_block, CityBlock(), functools.partial(plain_city_block)],
+)
 @pytest.mark.parametrize("metric_kwds", [None, {"scale": 3.0}])
 def test_functions_of_two_vectors_are_metrics(function, metric_kwds):
     X = rows("euclidean")
@@ -186,6 +196,14 @@ def test_given_distances_make_the_same_graph(container):
     assert abs(umap.graph_ - searched.graph_).max() < 1e-5
 
 
+def test_given_neighbors_are_left_as_they_are():
+    indices, distances = nearest_neighbors(digits[:100], 15)
+    indices[:, -1] = -1
+    before = distances.copy()
+    ParametricUMAP(precomputed_knn=(indices, distances), **QUICK).fit(digits[:100])
+    np.testing.assert_array_equal(distances, before)
+
+
 def test_rows_with_few_given_distances_are_joined_to_those_only():
     X = digits[:60]
     D = sp.lil_array((60, 60))
@@ -208,6 +226,7 @@ def test_rows_with_few_given_distances_are_joined_to_those_only():
         ((np.zeros((300, 20), int), np.full((300, 20), np.nan)), "distances of at least 0"),
         ((np.ones((300, 3), int), np.ones((300, 3))), "at least 14 neighbours of each row; got 3"),
         ((np.full((300, 20), -1), np.full((300, 20), np.inf)), "no row has any"),
+        ((np.ones((300, 20), int), np.ones((300, 20))), r"each neighbour of a row once; row 0 has \[1 1"),
     ],
 )
 def test_wrong_neighbors_are_named(precomputed_knn, message):
@@ -257,14 +276,34 @@ def test_a_disconnection_distance_cuts_edges_and_may_not_cut_all():
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
 def test_copies_are_fitted_once(container):
     X = np.vstack([digits[:200], digits[:50], digits[:50]])
-    np.testing.assert_array_equal(unique_rows(container(X)), np.arange(200))
+    first, place = unique_rows(container(X))
+    np.testing.assert_array_equal(first, np.arange(200))
+    np.testing.assert_array_equal(place, np.r_[np.arange(200), np.arange(50), np.arange(50)])
     once = ParametricUMAP(**QUICK).fit(container(digits[:200]))
-    umap = ParametricUMAP(unique=True, **QUICK).fit(container(X))
-    assert umap.embedding_.shape == (300, 2)
+    umap = ParametricUMAP(unique=True, output_dens=True, **QUICK).fit(container(X))
+    assert umap.embedding_.shape == umap.init_embedding_.shape == (300, 2)
+    np.testing.assert_array_equal(umap.rad_orig_[200:250], umap.rad_orig_[:50])
+    assert umap.graph_.shape == (200, 200)
     np.testing.assert_allclose(umap.embedding_[:200], once.embedding_, atol=1e-4)
     np.testing.assert_allclose(umap.embedding_[200:250], once.embedding_[:50], atol=1e-4)
     with pytest.raises(ValueError, match="unique=True changes the rows"):
         ParametricUMAP(unique=True, **QUICK).fit(container(X), precomputed_distances=np.ones((300, 300)))
+
+
+def test_copies_keep_their_labels_and_have_to_have_some():
+    X, y = np.vstack([digits[:60]] * 2), np.tile(load_digits().target[:60], 2)
+    umap = ParametricUMAP(unique=True, target_metric="categorical", **QUICK).fit(X, y)
+    once = ParametricUMAP(target_metric="categorical", **QUICK).fit(X[:60], y[:60])
+    assert (umap.graph_ != once.graph_).nnz == 0
+    for target, message in ((None, "y is None"), (y[:70], "inconsistent numbers of samples")):
+        with pytest.raises(ValueError, match=message):
+            clone(umap).fit(X, target)
+    with pytest.raises(ValueError, match="unique=True needs at least two rows that differ"):
+        ParametricUMAP(unique=True, **QUICK).fit(np.ones((20, 3)))
+    added = ParametricUMAP(unique=True, **QUICK).fit(digits[:100]).partial_fit(np.vstack([digits[100:110]] * 3))
+    assert added.embedding_.shape == added.init_embedding_.shape == (30, 2)
+    assert added.graph_.shape == (110, 110)
+    assert added.n_samples_seen_ == 110
 
 
 def test_given_distances_are_not_those_of_the_metric():

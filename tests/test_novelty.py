@@ -46,6 +46,13 @@ def test_a_score_is_the_distance_to_the_nearest_reference_in_units_of_theirs():
     np.testing.assert_allclose(umap.novelty_score(sp.csr_array(digits[500:700])), expected, rtol=1e-2)
 
 
+def test_copies_are_no_measure_of_what_is_near():
+    once, thrice = (ParametricUMAP(**QUICK).fit(rows) for rows in (digits[:100], np.vstack([digits[:100]] * 3)))
+    np.testing.assert_allclose(thrice.novelty_score(digits[100:]), once.novelty_score(digits[100:]), rtol=1e-2)
+    equal = ParametricUMAP(**QUICK).fit(np.ones((20, 64)))
+    assert np.isfinite(equal.novelty_score(digits)).all()
+
+
 def test_a_model_keeps_few_rows():
     X = np.random.default_rng(0).normal(size=(3000, 2100)).astype(np.float32)
     umap = ParametricUMAP(**QUICK, n_neighbors=5).fit(X)

@@ -16,10 +16,17 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 
 from parametric_umap import ParametricUMAP, persistence
+from parametric_umap.neighbors import nearest_neighbors
 
 X = load_digits().data
 QUICK = {"n_epochs": 2, "batches_per_epoch": 10, "random_state": 0}
 DATA = Path(__file__).parent / "data"
+MODELS = ("plain", "everything")
+
+
+def rows_of(name):
+    """The rows that a kept model was fitted on, as ``data/keep.py`` made them."""
+    return X[:200] if name == "plain" else pd.DataFrame(np.hstack([X[:200]] * 3)).add_prefix("pixel")
 
 
 class Narrow(torch.nn.Sequential):
@@ -35,7 +42,8 @@ def fitted():
 def assert_same(loaded, umap, rows=X[1000:]):
     np.testing.assert_array_equal(loaded.transform(rows), umap.transform(rows))
     np.testing.assert_array_equal(loaded.novelty_score(rows), umap.novelty_score(rows))
-    for name, value in vars(umap).items():
+    for name in set(vars(umap)) - set(umap.get_params()):
+        value = getattr(umap, name)
         if isinstance(value, np.ndarray):
             np.testing.assert_array_equal(getattr(loaded, name), value)
         elif sp.issparse(value):
@@ -53,6 +61,9 @@ def assert_same(loaded, umap, rows=X[1000:]):
         {"encoder": "linear"},
         {"pca_variance": 0.5},
         {"init": "pca", "n_components": 3, "device": torch.device("cpu")},
+        {"decoder": True, "n_components": np.int64(3), "hidden_layer_sizes": tuple(np.array([16, 8]))},
+        {"decoder": True, "encoder": "linear"},
+        {"metric": "seuclidean", "metric_kwds": {"sigma": np.arange(1.0, 193)}},
     ],
 )
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array, lambda x: pd.DataFrame(x).add_prefix("pixel")])
@@ -61,8 +72,13 @@ def test_a_saved_model_is_the_same(parameters, container, tmp_path):
     umap = ParametricUMAP(**QUICK, **parameters).fit(rows[:1000])
     umap.save(tmp_path / "umap.safetensors")
     loaded = ParametricUMAP.load(tmp_path / "umap.safetensors")
-    assert {**loaded.get_params(), "device": "cpu"} == {**umap.get_params(), "device": "cpu"}
+    for name, value in umap.get_params().items():
+        value = str(value) if isinstance(value, torch.device) else value
+        np.testing.assert_equal(getattr(loaded, name), value)
     assert_same(loaded, umap, rows[1000:])
+    if umap.decoder:
+        points = umap.embedding_[:9]
+        np.testing.assert_array_equal(loaded.inverse_transform(points), umap.inverse_transform(points))
 
 
 @pytest.mark.parametrize("encoder", [Narrow(64, 2), Narrow])
@@ -77,6 +93,32 @@ def test_a_users_encoder_is_rebuilt_only_from_what_is_passed(encoder, tmp_path):
         loaded = ParametricUMAP.load(tmp_path / "umap", encoder=given)
         assert loaded.encoder is given
         np.testing.assert_array_equal(loaded.transform(X[1000:]), umap.transform(X[1000:]))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("encoder", [None, Narrow])
+def test_a_users_decoder_is_rebuilt_only_from_what_is_passed(encoder, tmp_path):
+    umap = ParametricUMAP(encoder=encoder, decoder=Narrow, **QUICK).fit(X[:1000])
+    umap.save(tmp_path / "umap")
+    with pytest.raises(ValueError, match="give one as"):
+        ParametricUMAP.load(tmp_path / "umap")
+    state = torch.get_rng_state()
+    loaded = ParametricUMAP.load(tmp_path / "umap", encoder=encoder, decoder=Narrow)
+    assert torch.equal(torch.get_rng_state(), state)
+    np.testing.assert_array_equal(loaded.transform(X), umap.transform(X))
+    np.testing.assert_array_equal(loaded.inverse_transform(umap.embedding_), umap.inverse_transform(umap.embedding_))
+
+
+def test_arrays_within_parameters_are_kept(tmp_path):
+    given = nearest_neighbors(X[:200], 15)
+    validation = sp.csr_array(X[200:250])
+    umap = ParametricUMAP(precomputed_knn=given, decoder=True, reconstruction_validation=validation, **QUICK)
+    umap.fit(X[:200]).set_output(transform="pandas").save(tmp_path / "umap")
+    loaded = ParametricUMAP.load(tmp_path / "umap")
+    np.testing.assert_array_equal(loaded.precomputed_knn, given)
+    assert (loaded.reconstruction_validation != validation).nnz == 0
+    assert isinstance(loaded.transform(X), pd.DataFrame)
+    np.testing.assert_array_equal(loaded.fit(X[:200]).embedding_, umap.embedding_)
 
 
 def test_what_a_file_cannot_hold_is_named(tmp_path):
@@ -103,12 +145,19 @@ def test_given_positions_and_numbers_of_numpy_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize("version", [1])
-def test_files_of_earlier_versions_are_read(version):
-    loaded = ParametricUMAP.load(DATA / f"digits-{version}.safetensors")
-    expected = np.load(DATA / f"digits-{version}.npy")
-    np.testing.assert_allclose(loaded.transform(X[:50]), expected, atol=1e-4)
+@pytest.mark.parametrize("name", MODELS)
+def test_files_of_earlier_versions_are_read(name, version):
+    loaded = ParametricUMAP.load(DATA / f"{name}-{version}.safetensors")
+    expected, rows = np.load(DATA / f"{name}-{version}.npy"), rows_of(name)
+    np.testing.assert_allclose(loaded.transform(rows[:50]), expected, atol=1e-4)
     np.testing.assert_allclose(loaded.embedding_[:50], expected, atol=1e-4)
-    assert loaded.n_features_in_ == 64
+    assert 0.5 < np.median(loaded.novelty_score(rows + 0.1)) < 2
+    assert loaded.n_features_in_ == rows.shape[1]
+    if name == "everything":
+        assert list(loaded.feature_names_in_) == list(rows.columns)
+        assert loaded.metric_kwds["sigma"].shape == (192,)
+        given_back = loaded.inverse_transform(loaded.embedding_)
+        assert np.square(given_back - rows).mean(axis=None) < rows.var(axis=0).mean()
 
 
 def test_a_file_says_what_it_is_and_one_of_a_later_version_is_refused(fitted, tmp_path):
@@ -175,3 +224,21 @@ def test_onnxruntime_draws_the_same_map(encoder, width, tmp_path):
         (mapped,) = session.run(["embedding"], {"X": given.astype(np.float32)})
         np.testing.assert_allclose(mapped, umap.transform(given), atol=1e-4)
     assert sorted(os.listdir(tmp_path)) == ["umap.onnx"]
+
+
+@pytest.mark.parametrize(("decoder", "loss"), [(True, "mse"), (True, "bce"), (Narrow, "mse")])
+def test_onnxruntime_gives_the_same_rows_back(decoder, loss, tmp_path):
+    rows = X / 16
+    umap = ParametricUMAP(decoder=decoder, reconstruction_loss=loss, **QUICK)
+    umap.fit(rows[:1000]).to_onnx(tmp_path / "back.onnx", decoder=True)
+    session = onnxruntime.InferenceSession(tmp_path / "back.onnx")
+    for n_rows in (1, 797):
+        points = umap.transform(rows[1000 : 1000 + n_rows])
+        (given_back,) = session.run(["X"], {"embedding": points})
+        np.testing.assert_allclose(given_back, umap.inverse_transform(points), atol=1e-4)
+
+
+def test_a_decoder_is_written_only_where_there_is_one(fitted, tmp_path):
+    with pytest.raises(NotFittedError):
+        fitted.to_onnx(tmp_path / "back.onnx", decoder=True)
+    assert not os.listdir(tmp_path)

@@ -1,6 +1,7 @@
 """Targets in the graph: equal to umap-learn's, and of use on rows never seen."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.pipeline import make_pipeline
@@ -62,6 +63,7 @@ def test_numbers_give_the_graph_of_umap_learn(graph, metric, weight):
         ([0.5, np.nan, -1.0, 0.5], [0, -1, -1, 0]),
         (["b", "a", "b", "-1"], [2, 1, 2, 0]),
         (np.array(["b", None, np.nan, -1, 7], dtype=object), [0, -1, -1, -1, 1]),
+        (pd.Series(["a", "b", pd.NA, "a"], dtype="string"), [0, 1, -1, 0]),
         ([True, False, True, True], [1, 0, 1, 1]),
         (np.array([255, 0, 7, 7], dtype=np.uint8), [2, 0, 1, 1]),
     ],
@@ -110,6 +112,20 @@ def test_a_continuous_target_is_laid_out_along_the_map():
     plain = ParametricUMAP(random_state=0).fit(X)
     supervised = ParametricUMAP(target_metric="euclidean", target_weight=0.7, random_state=0).fit(X, y)
     assert neighbors_differ_by(supervised) < 0.8 * neighbors_differ_by(plain)
+
+
+@pytest.mark.parametrize(
+    ("target_metric", "target_metric_kwds", "message"),
+    [
+        ("categorical", {"p": 2}, "target_metric 'categorical' takes no arguments"),
+        ("minkowski", {"q": 3}, r"target_metric_kwds=.*: target_metric 'minkowski' takes \['p'\]"),
+        ("minkowski", {"p": 0.1}, "target_metric_kwds=.*p must be a number of at least 1"),
+        ("mahalanobis", None, "target_metric_kwds must hold 'vinv' for target_metric 'mahalanobis'"),
+    ],
+)
+def test_wrong_arguments_of_the_targets_metric_are_named(target_metric, target_metric_kwds, message):
+    with pytest.raises(ValueError, match=message):
+        ParametricUMAP(target_metric=target_metric, target_metric_kwds=target_metric_kwds).fit(X, y)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from .phases import MainEmbedding, SpectralInit
 from .rows import as_rows, embed, feature_gap, to_tensor
 from .sampler import EdgeSampler, NeighborhoodSampler
 from .surroundings import body_precision, device_or_cpu, new_generator, resolve_device, surroundings
-from .training import train
+from .training import train, training_mode
 
 __all__ = [
     "EdgeSampler",
@@ -21,4 +21,5 @@ __all__ = [
     "surroundings",
     "to_tensor",
     "train",
+    "training_mode",
 ]

@@ -58,7 +58,7 @@ def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.f
     one_step = partial(step, network, phase, adam, noise, precision)
     run_epoch = _epoch_runner(one_step, rows)
     losses = np.empty(phase.n_epochs)
-    trained.train()
+    training_mode(trained)
     elapsed = torch.linspace(0, 1, phase.n_epochs * phase.batches_per_epoch).view(phase.n_epochs, -1)
     for epoch in range(phase.n_epochs):
         batches = (elapsed[epoch], noise.draw(phase.batches_per_epoch), *phase.draw_epoch(generator))
@@ -73,6 +73,21 @@ def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.f
     trained.eval()
     adam.release()
     return losses[: epoch + 1]
+
+
+def training_mode(module):
+    """Put a module into training mode, but for its frozen parts: the statistics of a pretrained layer stay, too.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Its parts whose parameters all require no gradient, of which there are some, are put into evaluation mode.
+    """
+    module.train()
+    for part in module.modules():
+        parameters = list(part.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            part.eval()
 
 
 def _learning_rates(phase):

@@ -161,8 +161,10 @@ def unique_rows(X):
     -------
     first : ndarray of shape (n_unique,), int64
         Indices of the rows that equal none before, rising.
+    place : ndarray of shape (n_samples,), int64
+        Which of these each row is.
     """
-    places = {}
+    places, first, place = {}, [], np.empty(X.shape[0], dtype=np.int64)
     if sp.issparse(X):
         X = X.sorted_indices()
         X.eliminate_zeros()
@@ -172,8 +174,10 @@ def unique_rows(X):
             key = (X.indices[stored].tobytes(), X.data[stored].tobytes())
         else:
             key = (X[row] + 0).tobytes()  # -0 is 0
-        places.setdefault(key, row)
-    return np.fromiter(places.values(), dtype=np.int64, count=len(places))
+        place[row] = places.setdefault(key, len(first))
+        if place[row] == len(first):
+            first.append(row)
+    return np.array(first, dtype=np.int64), place
 
 
 def disconnected(indices, distances, metric, disconnection_distance=None):

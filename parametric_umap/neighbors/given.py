@@ -46,7 +46,12 @@ def checked_knn(precomputed_knn, n_samples, n_neighbors):
     valid = (distances >= 0) & (np.isfinite(distances) | (indices == -1))
     if not valid.all():
         raise ValueError("precomputed_knn must hold distances of at least 0, finite where there is a neighbour.")
-    distances[indices == -1] = np.inf
+    distances = np.where(indices == -1, np.inf, distances)
+    others = np.sort(np.where(indices == np.arange(n_samples)[:, None], -1, indices), axis=1)
+    repeated = ((others[:, 1:] == others[:, :-1]) & (others[:, 1:] >= 0)).any(axis=1)
+    if repeated.any():
+        row = int(repeated.argmax())
+        raise ValueError(f"precomputed_knn must hold each neighbour of a row once; row {row} has {indices[row]}.")
     return _sorted_neighbors(indices, distances, n_neighbors, name)
 
 

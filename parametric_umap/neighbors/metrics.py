@@ -78,7 +78,7 @@ DISCONNECTION_DISTANCES = {
 }
 
 
-def check_metric(metric, metric_kwds, n_features, is_sparse=False):
+def check_metric(metric, metric_kwds, n_features, is_sparse=False, name="metric"):
     """Make sure that a metric is for such rows, and takes the arguments given with it.
 
     Parameters
@@ -91,6 +91,8 @@ def check_metric(metric, metric_kwds, n_features, is_sparse=False):
         Number of features of the rows.
     is_sparse : bool, default=False
         Whether the rows are sparse.
+    name : str, default="metric"
+        What errors call the metric; its arguments are `name`_kwds.
 
     Raises
     ------
@@ -98,20 +100,20 @@ def check_metric(metric, metric_kwds, n_features, is_sparse=False):
         If the metric is not for sparse rows, or an argument is missing, not one of the metric's, or out of its range.
     """
     metric_kwds = metric_kwds or {}
-    name = ALIASES.get(metric, metric) if isinstance(metric, str) else metric
+    common = ALIASES.get(metric, metric) if isinstance(metric, str) else metric
     if is_sparse and metric not in SPARSE_METRICS:
-        raise ValueError(f"metric={metric!r} is not for sparse rows; allowed are {SPARSE_METRICS}.")
-    if name in COMMON:
-        allowed = {"p"} if name == "minkowski" else set()
+        raise ValueError(f"{name}={metric!r} is not for sparse rows; allowed are {SPARSE_METRICS}.")
+    if common in COMMON:
+        allowed = {"p"} if common == "minkowski" else set()
         unknown = set(metric_kwds) - allowed
         if unknown:
             takes = f"takes {sorted(allowed)}" if allowed else "takes no arguments"
-            raise ValueError(f"metric_kwds={metric_kwds}: metric {metric!r} {takes}.")
+            raise ValueError(f"{name}_kwds={metric_kwds}: {name} {metric!r} {takes}.")
         p = metric_kwds.get("p", 2)
         if not (isinstance(p, Real) and 1 <= p < np.inf):
-            raise ValueError(f"metric_kwds={metric_kwds}: p must be a number of at least 1.")
+            raise ValueError(f"{name}_kwds={metric_kwds}: p must be a number of at least 1.")
     else:
-        metric_arguments(metric, metric_kwds, n_features, is_sparse)
+        metric_arguments(metric, metric_kwds, n_features, is_sparse, name)
 
 
 def metric_function(metric, is_sparse=False):
@@ -140,7 +142,7 @@ def metric_function(metric, is_sparse=False):
     return named_distances[metric]
 
 
-def metric_arguments(metric, metric_kwds, n_features, is_sparse=False):
+def metric_arguments(metric, metric_kwds, n_features, is_sparse=False, name="metric"):
     """Order the arguments of a metric that is not a common one, as its function takes them after the vectors.
 
     Parameters
@@ -153,6 +155,8 @@ def metric_arguments(metric, metric_kwds, n_features, is_sparse=False):
         Number of features of the rows.
     is_sparse : bool, default=False
         Whether the function is the one of sparse vectors.
+    name : str, default="metric"
+        What errors call the metric.
 
     Returns
     -------
@@ -174,13 +178,13 @@ def metric_arguments(metric, metric_kwds, n_features, is_sparse=False):
     unknown = set(given) - set(names)
     if unknown:
         takes = f"takes {names}" if names else "takes no arguments"
-        raise ValueError(f"metric_kwds={metric_kwds}: metric {metric!r} {takes}.")
+        raise ValueError(f"{name}_kwds={metric_kwds}: {name} {metric!r} {takes}.")
     arguments = {}
     for parameter in parameters:
         if parameter.name in given:
             value = given.pop(parameter.name)
         elif isinstance(parameter.default, np.ndarray) or (parameter.default is parameter.empty):
-            raise ValueError(f"metric_kwds must hold {parameter.name!r} for metric {metric!r}; got {metric_kwds}.")
+            raise ValueError(f"{name}_kwds must hold {parameter.name!r} for {name} {metric!r}; got {metric_kwds}.")
         elif given:
             value = parameter.default
         else:
@@ -190,7 +194,7 @@ def metric_arguments(metric, metric_kwds, n_features, is_sparse=False):
             shape = (n_features,) * parameter.default.ndim
             if value.shape != shape:
                 raise ValueError(
-                    f"metric_kwds[{parameter.name!r}] of metric {metric!r} must have shape {shape}; got {value.shape}."
+                    f"{name}_kwds[{parameter.name!r}] of {name} {metric!r} must have shape {shape}; got {value.shape}."
                 )
         arguments[parameter.name] = value
     return arguments

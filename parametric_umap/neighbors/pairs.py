@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from inspect import isfunction
 
 import numpy as np
 import scipy.sparse as sp
@@ -106,6 +107,8 @@ def compiled_or_none(function, X, arguments=()):
 
     if isinstance(function, Dispatcher) or sp.issparse(X):
         return function
+    if not isfunction(function):  # numba compiles nothing else
+        return None
     compiled = njit(function, nogil=True)
     try:
         compiled(X[0], X[-1], *arguments)

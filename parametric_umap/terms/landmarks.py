@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from sklearn.utils import check_array
 
+from ..losses import check_number
+
 SPREAD = 0.1  # of the graph's own layout, beside the positions between landmarks
 N_AVERAGES = 100
 
@@ -90,6 +92,9 @@ class Landmarks(torch.nn.Module):
         self.positions = torch.from_numpy(np.where(fixed[:, None], positions, 0)).to(device)
         self.weight = weight
         self.loss = loss
+        if loss is not None:
+            known = self.positions[self.fixed]
+            check_number(loss(known, known), "landmark_loss")
 
     def forward(self, batch):
         """The loss of a batch."""

@@ -8,7 +8,8 @@ import torch
 from sklearn.utils import check_array
 from torch import nn
 
-from ..engine import as_rows
+from ..engine import as_rows, training_mode
+from ..losses import check_number
 
 RECONSTRUCTION_LOSSES = {"mse": nn.functional.mse_loss, "bce": nn.functional.binary_cross_entropy}
 
@@ -52,6 +53,29 @@ def validation_rows(validation, X, random_state):
     return held_out, rows
 
 
+def check_range(loss, X, name):
+    """Make sure that rows are in the range of the loss.
+
+    Parameters
+    ----------
+    loss : {"mse", "bce"} or callable
+        The parameter `reconstruction_loss`.
+    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features)
+        Rows.
+    name : str
+        What the error calls them.
+
+    Raises
+    ------
+    ValueError
+        If it is "bce", and a value is below 0 or above 1.
+    """
+    if isinstance(loss, str) and loss == "bce" and (X.min() < 0 or X.max() > 1):
+        raise ValueError(
+            f"reconstruction_loss='bce' needs {name} from 0 to 1; it goes from {X.min():.3g} to {X.max():.3g}."
+        )
+
+
 class Reconstruction(nn.Module):
     """How far the decoder's rows are from those that were encoded.
 
@@ -76,14 +100,19 @@ class Reconstruction(nn.Module):
     def __init__(self, decoder, X, *, loss, weight, autoencoder, held_out, device):
         super().__init__()
         self.decoder = decoder
+        check_range(loss, X, "X")
         self.rows = as_rows(X, torch.Tensor.float, device)
         self.loss = RECONSTRUCTION_LOSSES.get(loss, loss) if isinstance(loss, str) else loss
+        self.name_of_loss = loss
         self.unit = max(_variance(X), np.finfo(np.float32).tiny) if loss == "mse" else 1.0
         self.weight = weight
         self.autoencoder = autoencoder
         self.held_out = torch.from_numpy(held_out).to(device) if held_out.any() else None
         self.register_buffer("total", torch.zeros((), device=device), persistent=False)
         self.to(device)
+        with torch.no_grad():
+            rows = self.rows.index_select(0, torch.arange(1, device=device))
+            check_number(self.loss(rows, rows), "reconstruction_loss")
 
     def forward(self, batch):
         """The loss of a batch."""
@@ -91,6 +120,8 @@ class Reconstruction(nn.Module):
         rows, encoded = self.rows, batch.encoded
         if self.held_out is not None:  # no gradient of theirs
             kept = (~self.held_out[encoded]).nonzero()[:, 0]
+            if not len(kept):
+                return 0 * batch.z.sum()
             z, encoded = z[kept], encoded[kept]
         loss = self.value(z, rows.index_select(0, encoded))
         self.total += loss.detach()
@@ -131,6 +162,7 @@ class ReconstructionCurve:
         self.term, self.network = term, network
         self.losses = {"reconstruction": []}
         if X is not None:
+            check_range(term.name_of_loss, X, "reconstruction_validation")
             self.rows = as_rows(X, torch.Tensor.float, device)
             self.prepared = as_rows(X, prepare, device)
             self.losses["reconstruction_validation"] = []
@@ -153,8 +185,8 @@ class ReconstructionCurve:
             for index in torch.arange(n, device=self.term.total.device).split(n_rows):
                 z = self.network(self.prepared.index_select(0, index))
                 total += len(index) * self.term.value(z, self.rows.index_select(0, index)).item()
-        self.network.train()
-        self.term.train()
+        training_mode(self.network)
+        training_mode(self.term)
         return total / n
 
 
