@@ -36,9 +36,10 @@ class EpochProfiler:
 
         class Watching(progress):
             def epoch(self, phase, epoch, loss):
-                super().epoch(phase, epoch, loss)
+                stop = super().epoch(phase, epoch, loss)
                 if phase.name == "main_embedding":
                     profiler.after(phase, epoch)
+                return stop
 
         return Watching
 

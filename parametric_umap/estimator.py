@@ -25,13 +25,13 @@ from .decoder import decode, has_decoder
 from .encoder import ACTIVATIONS, parts
 from .engine import device_or_cpu, embed
 from .export import to_onnx
-from .fitting import SAMPLERS, Fit
+from .fitting import SAMPLERS, Fit, stages
 from .metrics import trustworthiness
 from .neighbors import METRICS, check_metric, unique_rows
-from .novelty import merged_references, novelty, reference_distance, reference_rows
+from .novelty import merged_references, novelty, reference_rows
 from .output_metrics import OUTPUT_METRICS
 from .persistence import load, save
-from .progress import check_report_interval
+from .progress import CallbackSupportMixin, Progress, check_report_interval
 from .supervision import check_target_metric, labels_with_unknown
 from .terms import RECONSTRUCTION_LOSSES, checked_landmarks
 
@@ -45,7 +45,7 @@ def _has_decoder(estimator):
     return True
 
 
-class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Uniform manifold approximation and projection by a neural network.
 
     The encoder is trained in two phases on the neighbour graph of the rows: it first learns the graph's spectral
@@ -189,10 +189,11 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Seed of everything random. The same integer gives the same bits on the same machine. The global random states of
         numpy and torch are neither read nor changed; None seeds from the operating system.
     verbose : bool or int, default=False
-        Whether each stage and the losses are printed, with the seconds since the fit began.
+        Whether each stage and the losses are shown, with the seconds since the fit began: the losses on a live bar in a
+        terminal or a notebook, else as printed lines.
     report_interval : int or dict, default=5
         Number of epochs from one printed loss to the next, or a dict of it for ``"spectral_init"`` and
-        ``"main_embedding"``.
+        ``"main_embedding"``. A bar shows the loss of every epoch.
 
     Attributes
     ----------
@@ -228,6 +229,15 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Number of features of the fitted rows.
     feature_names_in_ : ndarray of shape (n_features_in_,), object
         Their names, where all are strings.
+
+    Notes
+    -----
+    From scikit-learn 1.9 on ``set_callbacks`` takes its callbacks. The tasks of a fit are its stages, "neighbors",
+    "graph", "initial positions", "spectral_init", "main_embedding" and "embedding", and those of the two phases their
+    epochs. ``sklearn.callback.ProgressBar()`` shows them. At the end of an epoch, a phase and the fit a callback may
+    ask for the estimator that the fit would give if it stopped there, as
+    ``sklearn.callback.ScoringMonitor(scoring={"trustworthiness": ParametricUMAP.score})`` does, which scores only fits
+    that are given a `y`. A callback that returns True at the end of an epoch ends the phase.
 
     References
     ----------
@@ -446,8 +456,10 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         FloatingPointError
             If training diverges, as it may with too large a learning rate. The estimator is then as it was before.
         """
+        goes_on = self.warm_start and hasattr(self, "encoder_")
+        progress = self._progress(X, y, "fit", goes_on)
         with _unchanged_unless_finished(self):
-            start = self._modules_to_go_on_from() if self.warm_start and hasattr(self, "encoder_") else None
+            start = self._modules_to_go_on_from() if goes_on else None
             X = self._validated(X, reset=start is None, ensure_min_samples=2)
             rows, place = X, slice(None)
             if self.unique:
@@ -456,8 +468,8 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             if landmarks is not None:
                 landmarks = checked_landmarks(landmarks, X.shape[0], self.n_components)
             given = {"precomputed_distances": precomputed_distances, "landmarks": landmarks, "start": start}
-            self._learn(rows, y, mapped_rows=X, place=place, **given)
-            self._keep_references(reference_rows(rows), rows.shape[0])
+            given |= {"references": reference_rows(rows), "n_seen": rows.shape[0]}
+            self._learn(rows, y, progress, mapped_rows=X, place=place, **given)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -489,6 +501,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """
         if not hasattr(self, "encoder_"):
             return self.fit(X, y)
+        progress = self._progress(X, y, "partial_fit", goes_on=True)
         with _unchanged_unless_finished(self):
             X = self._validated(X, reset=False, ensure_min_samples=2)
             if self.precomputed_knn is not None:
@@ -507,27 +520,23 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             positions = embed(*parts(self.encoder_), known, self.device_)
             free = np.full((added.shape[0], positions.shape[1]), np.nan, dtype=np.float32)
             given = {"landmarks": np.vstack([positions, free]), "start": start, "slower": PARTIAL_FIT_SLOWER}
-            self._learn(rows, y, mapped_rows=X, place=n_known + place, **given)
-            self._keep_references(merged_references(known, n_seen, added), n_seen + added.shape[0])
+            given |= {"references": merged_references(known, n_seen, added), "n_seen": n_seen + added.shape[0]}
+            self._learn(rows, y, progress, mapped_rows=X, place=n_known + place, **given)
         return self
 
-    def _learn(self, X, y, mapped_rows, place, **given):
+    def _progress(self, X, y, task_name, goes_on):
+        """Tell that a fit begins. What the callbacks need until the end is not among what a stopped fit takes back."""
+        return Progress(self, X, y, task_name=task_name, n_stages=len(stages(self, goes_on)))
+
+    def _learn(self, X, y, progress, mapped_rows, place, references, n_seen, **given):
         """Run a fit, and keep what it gives instead of what was kept before; `place` is where X has the mapped rows."""
         self._check_parameters(X, y)
-        attributes = Fit(self, X, self._fitting_n_neighbors(X), y, **given).run(mapped_rows)
-        for name in ("init_embedding_", "rad_orig_", "rad_emb_"):
-            if name in attributes:
-                attributes[name] = attributes[name][place]
         for name in ("decoder_", "rad_orig_", "rad_emb_"):  # which not every fit gives
             vars(self).pop(name, None)
-        vars(self).update(attributes)
-
-    def _keep_references(self, rows, n_seen):
-        """Keep a few rows of those that the map was trained on."""
-        self.n_samples_seen_ = n_seen
-        self.reference_rows_ = rows
-        prepare, _ = parts(self.encoder_)
-        self.reference_distance_ = reference_distance(prepare, rows, self.device_)
+        self.reference_rows_, self.n_samples_seen_ = references, n_seen
+        fit = Fit(self, X, self._fitting_n_neighbors(X), y, progress=progress, **given)
+        vars(self).update(fit.run(mapped_rows, place, references))
+        progress.finish()
 
     def fit_transform(self, X, y=None, **fit_params):
         """Learn the map, and return where it puts the rows.

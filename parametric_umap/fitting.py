@@ -1,5 +1,8 @@
 """The flow of a fit: rows -> neighbours -> graph -> initial positions -> trained encoder -> embedding."""
 
+from copy import deepcopy
+from functools import partial
+
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
@@ -24,8 +27,9 @@ from .graph import fuzzy_simplicial_set
 from .initialization import checked_positions, initial_positions
 from .losses import EdgeCrossEntropy, find_ab_params
 from .neighbors import checked_knn, disconnected, nearest_neighbors, neighbors_of_distances
+from .novelty import reference_distance
 from .output_metrics import OUTPUT_METRICS, placed
-from .progress import Progress
+from .progress import PHASES
 from .supervision import supervised_graph
 from .terms import (
     Density,
@@ -46,6 +50,29 @@ ROWS_PER_BATCH = 80
 SAMPLERS = {"neighborhoods": NeighborhoodSampler, "edges": EdgeSampler}
 
 
+def stages(parameters, goes_on):
+    """Name the stages of a fit.
+
+    Parameters
+    ----------
+    parameters : ParametricUMAP
+        Its parameters say how it is fitted.
+    goes_on : bool
+        Whether from a trained encoder.
+
+    Returns
+    -------
+    names : tuple of str
+        As the fit passes through them.
+    """
+    init = parameters.init if isinstance(parameters.init, str) else "given"
+    if goes_on or init == "random":
+        first = ()
+    else:
+        first = ("spectral_init",) if init == "given" else ("initial positions", "spectral_init")
+    return ("neighbors", "graph", *first, "main_embedding", "embedding")
+
+
 class Fit:
     """One fit of a map.
 
@@ -59,6 +86,8 @@ class Fit:
         Number of neighbours of each, itself counted; at most n_samples.
     y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
         Their targets.
+    progress : Progress
+        Is told of every stage and epoch.
     precomputed_distances : {array-like, sparse matrix} of shape (n_samples, n_samples), default=None
         Between the rows.
     landmarks : ndarray of shape (n_samples, n_components), float32, default=None
@@ -70,7 +99,17 @@ class Fit:
     """
 
     def __init__(
-        self, parameters, X, n_neighbors, y=None, *, precomputed_distances=None, landmarks=None, start=None, slower=1.0
+        self,
+        parameters,
+        X,
+        n_neighbors,
+        y=None,
+        *,
+        progress,
+        precomputed_distances=None,
+        landmarks=None,
+        start=None,
+        slower=1.0,
     ):
         self.parameters = parameters
         self.X, self.y = X, y
@@ -81,15 +120,20 @@ class Fit:
         self.device = resolve_device(parameters.device)
         seed = parameters.random_state
         self.random_state = np.random.RandomState() if seed is None else check_random_state(seed)
-        self.progress = Progress(parameters.verbose, parameters.report_interval)
+        self.progress = progress
+        self.losses = {phase: [] for phase in PHASES}
 
-    def run(self, mapped_rows):
+    def run(self, mapped_rows, place, references):
         """Train an encoder on the rows, and map rows by it.
 
         Parameters
         ----------
         mapped_rows : {ndarray, csr_matrix, csr_array} of shape (n_mapped, n_features)
             The rows of `embedding_`.
+        place : slice or ndarray of shape (n_mapped,), int
+            Where they are among the rows of the fit.
+        references : {ndarray, csr_matrix, csr_array} of shape (n_references, n_features)
+            The rows that are kept.
 
         Returns
         -------
@@ -115,27 +159,30 @@ class Fit:
             if reconstruction is not None:
                 terms.append(reconstruction.term)
             phases = self._phases(graph, positions, a, b, terms)
-            losses = self._train(encoder, neighbors, phases, reconstruction, generator)
-
+            known = {"a_": a, "b_": b, "graph_": graph, "init_embedding_": aim[place], "device_": device}
+            known["reference_distance_"] = reference_distance(prepare, references, device)
+            attributes = partial(self._attributes, known, neighbors, mapped_rows, place, encoder, reconstruction)
+            self._train(encoder, neighbors, phases, reconstruction, generator, attributes)
             self.progress.stage("embedding")
-            attributes = {
-                "a_": a,
-                "b_": b,
-                "graph_": graph,
-                "init_embedding_": aim,
-                "encoder_": encoder,
-                "device_": device,
-                "loss_curve_": losses,
-                "embedding_": embed(prepare, network, mapped_rows, device),
-            }
-            if reconstruction is not None:
-                attributes["decoder_"] = reconstruction.term.decoder
-            if p.densmap or p.output_dens:
-                mapped = embed(prepare, network, self.X, device)
-                attributes["rad_orig_"] = log_radii(graph, *neighbors)
-                attributes["rad_emb_"] = embedded_log_radii(mapped, self.n_neighbors)
-        self.progress.stage("done")
-        return attributes
+            return attributes(copied=False)
+
+    def _attributes(self, known, neighbors, mapped_rows, place, encoder, reconstruction, *, copied=True):
+        """What `ParametricUMAP` keeps of a fit that ends now; with copies of the modules, if it does not."""
+        p = self.parameters
+        decoder = None if reconstruction is None else reconstruction.term.decoder
+        if copied:
+            encoder, decoder = deepcopy((encoder, decoder))
+        prepare, network = parts(encoder.eval())
+        attributes = {"encoder_": encoder, "embedding_": embed(prepare, network, mapped_rows, self.device)}
+        attributes["loss_curve_"] = {name: np.array(losses, dtype=np.float64) for name, losses in self.losses.items()}
+        if decoder is not None:
+            attributes["decoder_"] = decoder.eval()
+            attributes["loss_curve_"] |= reconstruction.curves()
+        if p.densmap or p.output_dens:
+            mapped = embed(prepare, network, self.X, self.device)
+            attributes["rad_orig_"] = log_radii(known["graph_"], *neighbors)[place]
+            attributes["rad_emb_"] = embedded_log_radii(mapped, self.n_neighbors)[place]
+        return known | attributes
 
     def _encoder(self):
         p = self.parameters
@@ -153,7 +200,7 @@ class Fit:
         """The indices of every row's neighbours, and their distances."""
         p, n_samples = self.parameters, self.X.shape[0]
         metric = p.metric if self.precomputed_distances is None else "precomputed"
-        self.progress.stage(f"neighbors: {self.n_neighbors} of each of {n_samples} rows, metric {metric!r}")
+        self.progress.stage("neighbors", f"{self.n_neighbors} of each of {n_samples} rows, metric {metric!r}")
         if self.precomputed_distances is not None:
             found = neighbors_of_distances(self.precomputed_distances, n_samples, self.n_neighbors)
         elif p.precomputed_knn is not None:
@@ -172,7 +219,7 @@ class Fit:
 
     def _graph(self, indices, distances):
         p = self.parameters
-        self.progress.stage("graph: fuzzy simplicial set")
+        self.progress.stage("graph", "fuzzy simplicial set")
         graph = fuzzy_simplicial_set(
             indices,
             distances,
@@ -203,7 +250,7 @@ class Fit:
         p = self.parameters
         if self.start is not None or p.init == "random":
             return None
-        self.progress.stage(f"initial positions: {p.init}")
+        self.progress.stage("initial positions", p.init)
         positions = initial_positions(
             p.init,
             self.X,
@@ -277,27 +324,24 @@ class Fit:
             terms=terms,
         )
 
-    def _train(self, encoder, neighbors, phases, reconstruction, generator):
-        """The losses of all phases, by name."""
+    def _train(self, encoder, neighbors, phases, reconstruction, generator, attributes):
+        """Pass through the phases, and write down the loss of every epoch."""
         prepare, network = parts(encoder)
         rows = as_rows(self.X, prepare, self.device)
         gap = feature_gap(rows, neighbors[0])
         noise = self.parameters.input_noise * gap if self.parameters.input_noise else 0.0  # a gap may overflow
         precision = body_precision(self.device, gap) if isinstance(encoder, Encoder) else torch.float32
-        losses = {"spectral_init": np.empty(0)}
 
         def on_epoch(phase, epoch, loss):
-            self.progress.epoch(phase, epoch, loss)
+            self.losses[phase.name].append(loss)
             if reconstruction is not None and reconstruction.term in phase.terms:
                 reconstruction.after_epoch(phase.batches_per_epoch)
+            return self.progress.epoch(phase, epoch, loss)
 
         for phase in phases:
-            n_batches = phase.batches_per_epoch
-            self.progress.stage(f"{phase.name}: {phase.n_epochs} epochs of {n_batches} batches on {self.device}")
-            losses[phase.name] = train(
-                network, rows, phase, generator, input_noise=noise, precision=precision, on_epoch=on_epoch
-            )
-        return losses if reconstruction is None else losses | reconstruction.curves()
+            detail = f"{phase.n_epochs} epochs of {phase.batches_per_epoch} batches on {self.device}"
+            with self.progress.phase(phase, detail, attributes):
+                train(network, rows, phase, generator, input_noise=noise, precision=precision, on_epoch=on_epoch)
 
     def _draw_seed(self):
         return self.random_state.randint(np.iinfo(np.int32).max)

@@ -1,18 +1,147 @@
-"""What a fit prints while it runs."""
+"""What a fit tells while it runs: its tasks to scikit-learn's callbacks, its stages and losses to the screen."""
 
+import sys
 import time
+from contextlib import contextmanager, nullcontext
+from multiprocessing import parent_process
 from numbers import Integral
+from threading import RLock
+
+from tqdm import tqdm
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ModuleNotFoundError:  # scikit-learn before 1.9 has no callbacks: the tasks are told to nobody
+
+    class CallbackSupportMixin:
+        def _init_callback_context(self, **task):
+            return _Untold()
+
+    class _Untold:
+        def subcontext(self, **task):
+            return self
+
+        def call_on_fit_task_begin(self, **state):
+            return self
+
+        def call_on_fit_task_end(self, **state):
+            return False
+
 
 PHASES = ("spectral_init", "main_embedding")
+# Of a line in a notebook, which does not say how wide it is.
+NOTEBOOK_COLUMNS = 100
 
 
 class Progress:
-    """Prints each stage as it starts, and the losses of training, with the seconds since the fit began.
+    """Tells of a fit. It is one task, its stages are the subtasks, and the epochs of a phase are those of a stage.
+
+    Parameters
+    ----------
+    estimator : ParametricUMAP
+        The one that is fitted. Its callbacks are told of the tasks; its `verbose` says whether anything is shown.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        The rows, as the callbacks are given them.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets) or None
+        Their targets, as the callbacks are given them.
+    task_name : {"fit", "partial_fit"}
+        What the task is called.
+    n_stages : int
+        Number of its stages.
+    """
+
+    def __init__(self, estimator, X, y, *, task_name, n_stages):
+        self.told = {"estimator": estimator, "X": X, "y": y}
+        self.screen = Screen(estimator.verbose, estimator.report_interval)
+        self.stage_task = self.epoch_task = self.attributes = None
+        self.fit_task = estimator._init_callback_context(task_name=task_name, max_subtasks=n_stages)
+        self.fit_task.call_on_fit_task_begin(**self.told)
+
+    def stage(self, name, detail="", n_epochs=0):
+        """Say what begins now; the stage before is over.
+
+        Parameters
+        ----------
+        name : str
+            What the stage is called.
+        detail : str, default=""
+            What else is shown of it.
+        n_epochs : int, default=0
+            Number of its epochs.
+        """
+        self._end_stage()
+        self.screen.line(f"{name}: {detail}" if detail else name)
+        self.stage_task = self.fit_task.subcontext(task_name=name, max_subtasks=n_epochs)
+        self.stage_task.call_on_fit_task_begin(**self.told)
+
+    @contextmanager
+    def phase(self, phase, detail, attributes):
+        """Tell of a stage of training, as long as it lasts.
+
+        Parameters
+        ----------
+        phase : SpectralInit or MainEmbedding
+            What is learned.
+        detail : str
+            What else is shown of it.
+        attributes : callable
+            Gives the attributes, by their names, that the estimator would have if the fit stopped now. It is called
+            only if a callback asks for an estimator.
+        """
+        self.stage(phase.name, detail, phase.n_epochs)
+        self.attributes = attributes
+        self._begin_epoch()
+        with self.screen.phase(phase):
+            yield
+
+    def epoch(self, phase, epoch, loss):
+        """Say that an epoch of the phase is over.
+
+        Parameters
+        ----------
+        phase : SpectralInit or MainEmbedding
+            What is learned.
+        epoch : int
+            Number of the epoch, counted from 1.
+        loss : float
+            Mean loss of its batches.
+
+        Returns
+        -------
+        stop : bool
+            Whether a callback wants the phase to end here.
+        """
+        self.screen.epoch(phase, epoch, loss)
+        stop = self.epoch_task.call_on_fit_task_end(**self.told, reconstruction_attributes=self.attributes)
+        if epoch < phase.n_epochs and not stop:
+            self._begin_epoch()
+        return stop
+
+    def finish(self):
+        """Say that the fit is over; the estimator has its attributes."""
+        self._end_stage()
+        self.fit_task.call_on_fit_task_end(**self.told, reconstruction_attributes={})
+        self.screen.line("done")
+
+    def _begin_epoch(self):
+        self.epoch_task = self.stage_task.subcontext(task_name="epoch")
+        self.epoch_task.call_on_fit_task_begin(**self.told, reconstruction_attributes=self.attributes)
+
+    def _end_stage(self):
+        if self.stage_task is not None:
+            self.stage_task.call_on_fit_task_end(**self.told, reconstruction_attributes=self.attributes)
+        self.attributes = None
+
+
+class Screen:
+    """Shows each stage as it starts and the losses of training, with the seconds since the fit began.
+
+    The losses are those of every epoch, on a bar, where a line can be written over, and else are printed at intervals.
 
     Parameters
     ----------
     verbose : bool
-        Whether anything is printed.
+        Whether anything is shown.
     report_interval : int or dict
         Number of epochs from one printed loss to the next; a dict gives it by the name of the phase.
     """
@@ -21,17 +150,72 @@ class Progress:
         self.verbose = verbose
         self.report_interval = report_interval
         self.start = time.perf_counter()
+        self.bar = None
 
-    def stage(self, description):
-        """Say what begins now."""
+    def line(self, text):
+        """Show a line of text."""
         if self.verbose:
-            print(f"{time.perf_counter() - self.start:8.2f} s  {description}", flush=True)
+            with Bar.external_write_mode(sys.stdout):  # above the bars of fits in other threads
+                print(self._timed(text), flush=True)
+
+    @contextmanager
+    def phase(self, phase):
+        """Show a bar, where there can be one, as long as a phase lasts."""
+        live = self.verbose and _can_be_written_over(sys.stdout)
+        text = self._timed(f"{phase.name}: epoch 0/{phase.n_epochs}")
+        with Bar(phase.n_epochs, text, sys.stdout) if live else nullcontext() as self.bar:
+            yield
 
     def epoch(self, phase, epoch, loss):
-        """Say what an epoch's loss was, if it is one of those to report."""
+        """Show the loss of an epoch, on the bar, or as a line if it is one of those to report."""
+        if not self.verbose:
+            return
+        text = f"{phase.name}: epoch {epoch}/{phase.n_epochs}, loss {loss:.4f}"
         interval = self.report_interval[phase.name] if isinstance(self.report_interval, dict) else self.report_interval
-        if epoch % interval == 0 or epoch == phase.n_epochs:
-            self.stage(f"{phase.name}: epoch {epoch}/{phase.n_epochs}, loss {loss:.4f}")
+        if self.bar is not None:
+            self.bar.advance(self._timed(text))
+        elif epoch % interval == 0 or epoch == phase.n_epochs:
+            self.line(text)
+
+    def _timed(self, text):
+        return f"{time.perf_counter() - self.start:8.2f} s  {text}"
+
+
+class Bar(tqdm):
+    """A line of text with a bar, written over as epochs end.
+
+    Parameters
+    ----------
+    n_epochs : int
+        How many there are.
+    text : str
+        What stands on the line before the first.
+    stream : text stream
+        A terminal, or the output of a cell of a notebook.
+    """
+
+    monitor_interval = 0  # no thread beside the fit, which would outlive it
+
+    def __init__(self, n_epochs, text, stream):
+        width = {"dynamic_ncols": True} if stream.isatty() else {"ncols": NOTEBOOK_COLUMNS}
+        super().__init__(
+            total=n_epochs, desc=text, file=stream, bar_format="{desc} |{bar}| {remaining} left", miniters=1, **width
+        )
+
+    def advance(self, text):
+        """Write the line of another epoch."""
+        self.set_description_str(text, refresh=False)
+        self.update()
+
+
+# No other process draws a bar, so that a lock of this one is enough.
+Bar.set_lock(RLock())
+
+
+def _can_be_written_over(stream):
+    """Whether a stream is a terminal, which no other process or display writes to, or the output of a notebook."""
+    in_terminal = stream is not None and stream is sys.__stdout__ and stream.isatty() and parent_process() is None
+    return in_terminal or type(stream).__module__.startswith("ipykernel.")
 
 
 def check_report_interval(report_interval):

@@ -1,5 +1,6 @@
 """The one loop that trains, and its step."""
 
+from contextlib import closing
 from functools import partial
 
 import numpy as np
@@ -36,12 +37,13 @@ def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.f
     precision : {torch.float32, torch.bfloat16}, default=torch.float32
         What the network's matrix products are rounded to, where it does not say otherwise itself.
     on_epoch : callable
-        Called as ``on_epoch(phase, epoch, loss)`` after every epoch, `epoch` counted from 1.
+        Called as ``on_epoch(phase, epoch, loss)`` after every epoch, `epoch` counted from 1. If it returns True, the
+        phase ends there.
 
     Returns
     -------
     losses : ndarray of shape (n_epochs,), float64
-        Mean loss of every epoch's batches.
+        Mean loss of every epoch's batches, of those that were run.
 
     Raises
     ------
@@ -66,10 +68,11 @@ def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.f
                 f"the loss of phase {phase.name!r} became {losses[epoch]} in epoch {epoch + 1}; "
                 f"a learning rate below {phase.learning_rate} or better scaled data may help."
             )
-        on_epoch(phase, epoch + 1, losses[epoch])
+        if on_epoch(phase, epoch + 1, losses[epoch]):
+            break
     trained.eval()
     adam.release()
-    return losses
+    return losses[: epoch + 1]
 
 
 def training_mode(module):
@@ -106,10 +109,13 @@ def _epoch_runner(one_step, rows):
     def from_the_host(batches):
         encoded, places = zip(*(_each_once(index) for index in batches[2].cpu()), strict=True)
         batches = zip(*(part.to(rows.device) for part in batches), strict=True)
-        taken = zip(rows.batches(encoded), encoded, places, batches, strict=True)
-        return float(
-            sum(one_step(x, index.to(rows.device), place.to(rows.device), batch) for x, index, place, batch in taken)
-        )
+        with closing(rows.batches(encoded)) as coming:  # its thread ends with the epoch, an interrupted one too
+            taken = zip(coming, encoded, places, batches, strict=True)
+            return float(
+                sum(
+                    one_step(x, index.to(rows.device), place.to(rows.device), batch) for x, index, place, batch in taken
+                )
+            )
 
     if not isinstance(rows, torch.Tensor):
         return from_the_host

@@ -1,11 +1,12 @@
 """Exact neighbours in any metric that is a function of two vectors."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from inspect import isfunction
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import effective_n_jobs
 
 BLOCK_BYTES = 2**24
 NEARLY = 1e-3  # rows are equal that differ by no more than this share of the largest number
@@ -57,7 +58,8 @@ def exact_by_pairs(X, n_neighbors, function, arguments=(), n_jobs=None, rows=Non
         order = np.argsort(of_near, axis=1, kind="stable")
         return np.take_along_axis(near, order, axis=1), np.take_along_axis(of_near, order, axis=1)
 
-    found = Parallel(n_jobs=n_threads, backend="threading")(delayed(nearest)(block) for block in blocks)
+    with ThreadPoolExecutor(n_threads) as pool:  # it waits for its threads, also where one fails or is interrupted
+        found = list(map(nearest, blocks) if n_threads == 1 else pool.map(nearest, blocks))
     indices, distances = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return indices, distances
 
