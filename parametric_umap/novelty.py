@@ -5,7 +5,7 @@ import scipy.sparse as sp
 import torch
 
 from .encoder import Standardize
-from .engine import to_tensor
+from .engine import allotted_threads, limited_threads, to_tensor
 
 N_REFERENCES = 2000
 REFERENCE_BYTES = 2**21  # so that a model stays small where rows are wide
@@ -85,7 +85,7 @@ def novelty(prepare, X, references, device):
         Distance to the nearest reference, divided by the median distance from a reference to its nearest other one:
         about 1 for a row like those fitted, and the more, the less it is like any.
     """
-    with torch.inference_mode():
+    with limited_threads(allotted_threads()), torch.inference_mode():
         known = _View.of(prepare, references, device)
         between = known.squares_to(known).fill_diagonal_(torch.inf).amin(dim=1)
         typical = between.clamp(min=0).sqrt().median().clamp(min=torch.finfo(torch.float32).tiny)
