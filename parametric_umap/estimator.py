@@ -183,7 +183,9 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     warm_start : bool, default=False
         Whether `fit` goes on from the encoder of the fit before, without the first phase, if there was one.
     device : {"auto", "cpu", "cuda", "cuda:<index>", "mps"} or torch.device, default="auto"
-        Where the network is trained and applied. "auto" takes CUDA where there is one, else the CPU.
+        Where the network is trained and applied. "auto" takes CUDA where there is one, else the CPU. Fits side by side
+        may share a CUDA device: each puts its rows there if they take at most half of the memory that is free as it
+        begins, and gives back what it took.
     n_jobs : int or None, default=None
         Number of threads of a fit on the CPU; -1 takes all processors, None leaves torch's and numba's own settings. In
         a worker of joblib's, such as a search has, it is at most the worker's share of the processors.

@@ -153,8 +153,10 @@ def limited_threads(n_threads):
     if n_threads is None:
         yield
         return
-    with _lock:  # what torch tells a thread that is new is what another within has set
-        _threads_outside.append(_threads_outside[0] if _threads_outside else torch.get_num_threads())
+    with _lock:
+        # A new thread takes what any other has set last, when it first asks: so it asks before it sets.
+        found = torch.get_num_threads()
+        _threads_outside.append(_threads_outside[0] if _threads_outside else found)
         torch.set_num_threads(n_threads)
     try:
         yield
