@@ -78,7 +78,7 @@ def test_workers_share_what_they_find(tmp_path):
         {"target_metric": "categorical", "sampling": "edges"},
         {"target_metric": "euclidean", "densmap": True, "decoder": True},
     ],
-    ids=str,
+    ids=["defaults", "random state", "pca on a sphere", "labels", "numbers, densities and a decoder"],
 )
 def test_no_bit_tells_whether_the_cache_was_there_or_cold_or_warm(tmp_path, mmap_mode, parameters):
     umap = ParametricUMAP(**{**QUICK, **parameters})
