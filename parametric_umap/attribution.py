@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from sklearn.utils import Bunch
 
-from .engine import to_tensor
+from .engine import allotted_threads, limited_threads, to_tensor
 
 CHUNK_BYTES = 2**26
 
@@ -32,7 +32,7 @@ def encoder_jacobian(encoder, X, device):
 
 
 def _jacobian(encoder, X, device):
-    with torch.inference_mode(False), torch.enable_grad():
+    with limited_threads(allotted_threads()), torch.inference_mode(False), torch.enable_grad():
         x = to_tensor(X, device)
         x = (x if hasattr(encoder, "standardize") else x.float()).requires_grad_()  # a user's module takes float32
         z = encoder(x.clone())  # which a layer may change in place

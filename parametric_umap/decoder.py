@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from .encoder import Encoder, Perceptron, as_module
+from .engine import allotted_threads, limited_threads
 
 
 class Restore(nn.Module):
@@ -153,7 +154,7 @@ def decode(decoder, Z, device, n_rows=8192):
     X : ndarray of shape (n_samples, n_features), float32
         Rows in the user's units.
     """
-    with torch.inference_mode():
+    with limited_threads(allotted_threads()), torch.inference_mode():
         parts = [
             decoder(torch.from_numpy(np.array(Z[i : i + n_rows])).to(device)).cpu() for i in range(0, len(Z), n_rows)
         ]

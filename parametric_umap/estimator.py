@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
 from sklearn.utils import _safe_indexing
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     _check_feature_names_in,
@@ -182,9 +182,17 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Whether `fit` goes on from the encoder and the decoder of the fit before, if there was one, as they are and
         without the first phase.
     device : {"auto", "cpu", "cuda", "cuda:<index>", "mps"} or torch.device, default="auto"
-        Where the network is trained and applied. "auto" takes CUDA where there is one, else the CPU.
+        Where the network is trained and applied. "auto" takes CUDA where there is one, else the CPU. Fits side by side
+        may share a CUDA device: each puts its rows there if they take at most half of the memory that is free as it
+        begins, and gives back what it took.
     n_jobs : int or None, default=None
-        Number of threads of a fit on the CPU; -1 takes all processors, None leaves torch's and numba's own settings.
+        Number of threads of a fit on the CPU; -1 takes all processors, None leaves torch's and numba's own settings. In
+        a worker of joblib's, such as a search has, it is at most the worker's share of the processors.
+    memory : str, joblib.Memory or None, default=None
+        A folder, or what stands for one, where the neighbours, the graph and the initial positions are kept, so that
+        fits of the same rows that differ in nothing that these depend on, as in a search over `min_dist`,
+        `learning_rate` or `encoder`, find them there. A search by a metric that is a function is made anew. With the
+        same `random_state` it changes no bit of the map; without any, a fit may find what one before has found.
     random_state : int, RandomState instance or None, default=None
         Seed of everything random. The same integer gives the same bits on the same machine. The global random states of
         numpy and torch are neither read nor changed; None seeds from the operating system.
@@ -311,6 +319,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         "warm_start": ["boolean"],
         "device": [str, torch.device],
         "n_jobs": [Integral, None],
+        "memory": [str, HasMethods("cache"), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "report_interval": [Interval(Integral, 1, None, closed="left"), dict],
@@ -370,6 +379,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         warm_start=False,
         device="auto",
         n_jobs=None,
+        memory=None,
         random_state=None,
         verbose=False,
         report_interval=5,
@@ -425,6 +435,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         self.warm_start = warm_start
         self.device = device
         self.n_jobs = n_jobs
+        self.memory = memory
         self.random_state = random_state
         self.verbose = verbose
         self.report_interval = report_interval
@@ -696,8 +707,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Warns
         -----
         UserWarning
-            If parameters are functions or random states, which such a file cannot hold; they will be the default. Of an
-            encoder or a decoder of the user's own it holds the weights.
+            If parameters are functions, random states or a joblib.Memory, which such a file cannot hold; they will be
+            the default. Of an encoder or a decoder of the user's own it holds the weights.
         """
         check_is_fitted(self)
         save(self, path)

@@ -6,7 +6,9 @@ from functools import partial
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_memory
 
+from .caching import cached
 from .decoder import has_decoder, new_decoder
 from .encoder import Encoder, new_encoder, parts
 from .engine import (
@@ -14,6 +16,7 @@ from .engine import (
     MainEmbedding,
     NeighborhoodSampler,
     SpectralInit,
+    allotted_threads,
     as_rows,
     body_precision,
     embed,
@@ -122,6 +125,11 @@ class Fit:
         self.random_state = np.random.RandomState() if seed is None else check_random_state(seed)
         self.progress = progress
         self.losses = {phase: [] for phase in PHASES}
+        # Drawn once and before all else: the stages up to the initial positions find the same for any network, and what
+        # is drawn after them is the same whether they ran or were looked up.
+        self.stage_seed = self._draw_seed()
+        self.memory = check_memory(parameters.memory)
+        self.n_threads = allotted_threads(parameters.n_jobs)
 
     def run(self, mapped_rows, place, references):
         """Train an encoder on the rows, and map rows by it.
@@ -143,7 +151,7 @@ class Fit:
         p, device = self.parameters, self.device
         # A module of the user's may draw from torch's global random state, which is lent a seed for the time.
         seed = self._draw_seed() if _is_module(p.encoder) or _is_module(p.decoder) else None
-        with surroundings(device, p.n_jobs, seed):
+        with surroundings(device, self.n_threads, seed):
             a, b = find_ab_params(p.spread, p.min_dist) if p.a is None else (float(p.a), float(p.b))
             given = self._given_positions()
             encoder = self._encoder() if self.start is None else self.start[0]
@@ -206,21 +214,21 @@ class Fit:
         elif p.precomputed_knn is not None:
             found = checked_knn(p.precomputed_knn, n_samples, self.n_neighbors)
         else:
-            found = nearest_neighbors(
+            found = self._cached(nearest_neighbors, metric)(
                 self.X,
                 self.n_neighbors,
-                metric=p.metric,
+                metric=metric,
                 metric_kwds=p.metric_kwds,
                 device=self.device,
-                n_jobs=p.n_jobs,
-                random_state=self.random_state,
+                n_jobs=self.n_threads,
+                random_state=self.stage_seed,
             )
         return disconnected(*found, metric, p.disconnection_distance)
 
     def _graph(self, indices, distances):
         p = self.parameters
         self.progress.stage("graph", "fuzzy simplicial set")
-        graph = fuzzy_simplicial_set(
+        graph = self._cached(fuzzy_simplicial_set)(
             indices,
             distances,
             local_connectivity=p.local_connectivity,
@@ -229,14 +237,15 @@ class Fit:
         )
         if p.target_metric is None:
             return graph
-        return supervised_graph(
+        return self._cached(supervised_graph, p.target_metric)(
             graph,
             self.y,
             p.target_metric,
             n_neighbors=min(p.target_n_neighbors or self.n_neighbors, self.X.shape[0]),
             metric_kwds=p.target_metric_kwds,
             weight=p.target_weight,
-            random_state=self.random_state,
+            n_jobs=self.n_threads,
+            random_state=self.stage_seed,
         )
 
     def _given_positions(self):
@@ -251,16 +260,16 @@ class Fit:
         if self.start is not None or p.init == "random":
             return None
         self.progress.stage("initial positions", p.init)
-        positions = initial_positions(
+        positions = self._cached(initial_positions)(
             p.init,
             self.X,
             graph,
             p.n_components,
             scale=p.init_scale,
-            random_state=self.random_state,
+            random_state=self.stage_seed,
             device=self.device,
         )
-        positions = placed(positions, p.output_metric)
+        positions = placed(np.array(positions), p.output_metric)  # a copy: what was looked up may be read-only
         return positions if self.landmarks is None else positions_between(self.landmarks, graph, positions)
 
     def _terms(self, graph, neighbors, a, b):
@@ -342,6 +351,9 @@ class Fit:
             detail = f"{phase.n_epochs} epochs of {phase.batches_per_epoch} batches on {self.device}"
             with self.progress.phase(phase, detail, attributes):
                 train(network, rows, phase, generator, input_noise=noise, precision=precision, on_epoch=on_epoch)
+
+    def _cached(self, stage, *metrics):
+        return cached(stage, self.memory, *metrics, seeded=self.parameters.random_state is not None)
 
     def _draw_seed(self):
         return self.random_state.randint(np.iinfo(np.int32).max)

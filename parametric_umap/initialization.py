@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 from sklearn.decomposition import PCA
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_random_state
 
 from .spectral import spectral_layout
 
@@ -23,7 +23,7 @@ def initial_positions(init, X, graph, n_components, *, scale, random_state, devi
         Number of coordinates.
     scale : float
         Standard deviation of every coordinate of "spectral", and of the first of "pca".
-    random_state : RandomState
+    random_state : int or RandomState
         Where iterative solvers start.
     device : str or torch.device, default="cpu"
         Where large eigenproblems are solved, if it is a CUDA device.
@@ -38,6 +38,7 @@ def initial_positions(init, X, graph, n_components, *, scale, random_state, devi
     ValueError
         If "pca" cannot give that many coordinates.
     """
+    random_state = check_random_state(random_state)
     if init == "spectral":
         positions = spectral_layout(X, graph, n_components, random_state, device)
     else:

@@ -5,7 +5,7 @@ import scipy.sparse as sp
 import torch
 
 from .encoder import Standardize
-from .engine import to_tensor
+from .engine import allotted_threads, limited_threads, to_tensor
 
 N_REFERENCES = 2000
 REFERENCE_BYTES = 2**21  # so that a model stays small where rows are wide
@@ -111,7 +111,7 @@ def novelty(prepare, X, references, unit, device):
         Distance to the nearest reference, divided by the unit: about 1 for a row like those fitted, and the more, the
         less it is like any.
     """
-    with torch.inference_mode():
+    with limited_threads(allotted_threads()), torch.inference_mode():
         known = _View.of(prepare, references, device)
         n_rows = max(256, CHUNK_BYTES // (4 * max(X.shape[1], references.shape[0])))
         parts = []

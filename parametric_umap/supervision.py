@@ -165,7 +165,9 @@ def graph_intersection(graph, target_graph, target_weight=0.5):
     return _locally_connected(sp.csr_array((weights, (both.row, both.col)), shape=graph.shape))
 
 
-def supervised_graph(graph, y, target_metric, *, n_neighbors, metric_kwds=None, weight=0.5, random_state=None):
+def supervised_graph(
+    graph, y, target_metric, *, n_neighbors, metric_kwds=None, weight=0.5, n_jobs=None, random_state=None
+):
     """Let the targets into the graph of the rows.
 
     Parameters
@@ -182,6 +184,8 @@ def supervised_graph(graph, y, target_metric, *, n_neighbors, metric_kwds=None, 
         Arguments of the metric.
     weight : float, default=0.5
         From 0, where only the rows count, to 1, where only the targets do.
+    n_jobs : int or None, default=None
+        Threads of a search among the targets, as `nearest_neighbors` takes it.
     random_state : int, RandomState or None, default=None
         Seed of an approximate search among the targets.
 
@@ -202,7 +206,12 @@ def supervised_graph(graph, y, target_metric, *, n_neighbors, metric_kwds=None, 
         return categorical_intersection(graph, labels_as_codes(y), weight)
     y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
     indices, distances = nearest_neighbors(
-        y.reshape(len(y), -1), n_neighbors, metric=target_metric, metric_kwds=metric_kwds, random_state=random_state
+        y.reshape(len(y), -1),
+        n_neighbors,
+        metric=target_metric,
+        metric_kwds=metric_kwds,
+        n_jobs=n_jobs,
+        random_state=random_state,
     )
     return graph_intersection(graph, fuzzy_simplicial_set(indices, distances), weight)
 

@@ -640,7 +640,7 @@ def test_surroundings_are_put_back(mode, raises):
         with mode():
             before = globals_of_torch()
             try:
-                with surroundings(CPU, n_jobs=1, seed=0):
+                with surroundings(CPU, n_threads=1, seed=0):
                     assert torch.get_num_threads() == 1
                     assert torch.is_grad_enabled()
                     assert not torch.is_inference_mode_enabled()
@@ -650,7 +650,7 @@ def test_surroundings_are_put_back(mode, raises):
             except KeyboardInterrupt:
                 pass
             assert globals_of_torch() == before
-            with surroundings(CPU, n_jobs=1, seed=0):
+            with surroundings(CPU, n_threads=1, seed=0):
                 assert (torch.rand(3) == drawn).all()
     finally:
         torch.set_num_threads(threads)

@@ -3,7 +3,15 @@
 from .phases import MainEmbedding, SpectralInit
 from .rows import as_rows, embed, feature_gap, to_tensor
 from .sampler import EdgeSampler, NeighborhoodSampler
-from .surroundings import body_precision, device_or_cpu, new_generator, resolve_device, surroundings
+from .surroundings import (
+    allotted_threads,
+    body_precision,
+    device_or_cpu,
+    limited_threads,
+    new_generator,
+    resolve_device,
+    surroundings,
+)
 from .training import train, training_mode
 
 __all__ = [
@@ -11,11 +19,13 @@ __all__ = [
     "MainEmbedding",
     "NeighborhoodSampler",
     "SpectralInit",
+    "allotted_threads",
     "as_rows",
     "body_precision",
     "device_or_cpu",
     "embed",
     "feature_gap",
+    "limited_threads",
     "new_generator",
     "resolve_device",
     "surroundings",

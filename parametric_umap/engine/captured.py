@@ -59,7 +59,8 @@ class CapturedEpoch:
         current.wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, stream=stream):
+            # Of this thread alone: one beside it, with a fit of its own, may meanwhile ask for memory.
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
                 self._next()
             self.replay = graph.replay
         except RuntimeError:

@@ -6,6 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from .surroundings import allotted_threads, limited_threads
+
 CHUNK_BYTES = 2**27
 # Sparse rows that are wider once prepared stay sparse.
 DENSE_WIDTH = 256
@@ -154,7 +156,7 @@ def embed(prepare, network, X, device):
     ValueError
         If a coordinate is not finite: the rows lie so far from the fitted ones that the network overflows.
     """
-    with torch.inference_mode():
+    with limited_threads(allotted_threads()), torch.inference_mode():
         parts = [network(prepare(to_tensor(X[chunk], device))).cpu() for chunk in _chunks(X)]
     embedding = torch.cat(parts).numpy()
     if not np.isfinite(embedding).all():

@@ -1,13 +1,20 @@
 """Where the engine runs: the device, its precision, and torch's global settings, which are left as they were found."""
 
+import os
 from contextlib import ExitStack, contextmanager
+from threading import Lock
 
 import torch
 from joblib import effective_n_jobs
+from joblib.parallel import get_active_backend
+from threadpoolctl import threadpool_limits
 
 # The largest block from which glibc learns.
 KEPT_BYTES = 2**25 - 2**16
 ALLOWED_DEVICES = "'auto', 'cpu', 'cuda', 'cuda:<index>', 'mps' or a torch.device of these"
+# torch's number of threads as it is outside of `limited_threads`, once for each thread that is within.
+_threads_outside = []
+_lock = Lock()
 
 
 def resolve_device(device):
@@ -107,29 +114,82 @@ def body_precision(device, gap):
     return torch.bfloat16 if faster and gap > 2**-6 else torch.float32
 
 
+def allotted_threads(n_jobs=None):
+    """Find how many threads may be taken on the CPU, so that workers that run side by side leave each other theirs.
+
+    Parameters
+    ----------
+    n_jobs : int or None, default=None
+        How many are asked for, in joblib's counting.
+
+    Returns
+    -------
+    n_threads : int or None
+        None, where nothing is asked for, leaves the settings of torch, numba and OpenMP alone. In a worker of joblib's,
+        such as a search has, it is always a number, and at most the worker's share: what ``OMP_NUM_THREADS`` says,
+        which joblib sets for its processes, else 1.
+
+    Raises
+    ------
+    ValueError
+        If `n_jobs` is 0.
+    """
+    asked = None if n_jobs is None else effective_n_jobs(n_jobs)
+    if not get_active_backend()[0].nesting_level:
+        return asked
+    share = min(int(os.environ.get("OMP_NUM_THREADS", "1").split(",")[0]), torch.get_num_threads())
+    return share if asked is None else min(asked, share)
+
+
 @contextmanager
-def surroundings(device, n_jobs=None, seed=None):
+def limited_threads(n_threads):
+    """Set the number of threads of torch for the thread that runs, and put it back afterwards.
+
+    Parameters
+    ----------
+    n_threads : int or None
+        None leaves it alone.
+    """
+    if n_threads is None:
+        yield
+        return
+    with _lock:
+        # A new thread takes what any other has set last, when it first asks: so it asks before it sets.
+        found = torch.get_num_threads()
+        _threads_outside.append(_threads_outside[0] if _threads_outside else found)
+        torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        with _lock:
+            torch.set_num_threads(_threads_outside.pop())
+
+
+@contextmanager
+def surroundings(device, n_threads=None, seed=None):
     """Set torch up for training, and put everything back afterwards.
 
     Parameters
     ----------
     device : torch.device
-        The device whose random state is borrowed.
-    n_jobs : int or None, default=None
-        Number of threads on the CPU, in joblib's counting; None leaves it alone.
+        The device whose random state is borrowed. What was taken of a CUDA device's memory is given back to whoever
+        shares it.
+    n_threads : int or None, default=None
+        Number of threads of torch and of OpenMP on the CPU; None leaves it alone.
     seed : int or None, default=None
         Seed for torch's global random state, for modules that draw from it, such as dropout; None does not touch it.
     """
-    n_threads = torch.get_num_threads()
     # The C library gives freed memory back to the system, to be had anew page by page, unless it has seen a larger
     # block freed: without this the loss of a batch takes twice as long.
     torch.empty(KEPT_BYTES, dtype=torch.uint8)
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
-        if n_jobs is not None:
-            stack.callback(torch.set_num_threads, n_threads)
-            torch.set_num_threads(effective_n_jobs(n_jobs))
+        stack.enter_context(limited_threads(n_threads))
+        if n_threads is not None:
+            stack.enter_context(threadpool_limits(n_threads, user_api="openmp"))  # scikit-learn's own
+        if device.type == "cuda":
+            stack.callback(torch.cuda.empty_cache)
         if seed is not None:
             stack.callback(torch.set_rng_state, torch.get_rng_state())
             torch.default_generator.manual_seed(seed)
