@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
 from numbers import Integral, Real
 from warnings import warn
 
@@ -12,6 +13,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.manifold import trustworthiness
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     _check_feature_names_in,
@@ -22,6 +24,7 @@ from sklearn.utils.validation import (
 )
 
 from .attribution import encoder_jacobian, summarized
+from .containers import as_numpy, checked_rows, in_container_of, stacked
 from .decoder import decode
 from .encoder import ACTIVATIONS, parts
 from .engine import device_or_cpu, embed
@@ -447,10 +450,11 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         with _unchanged_unless_finished(self):
             start = self._encoder_to_go_on_from(X) if self.warm_start and hasattr(self, "encoder_") else None
             X = self._validated(X, ensure_min_samples=2)
+            y, precomputed_distances = as_numpy(y), as_numpy(precomputed_distances)
             rows = X
             if self.unique:
                 rows, y = self._unique(X, y, precomputed_distances, landmark_positions)
-            landmarks = landmark_positions
+            landmarks = as_numpy(landmark_positions)
             if landmarks is not None:
                 landmarks = checked_landmarks(landmarks, X.shape[0], self.n_components)
             given = {"precomputed_distances": precomputed_distances, "landmarks": landmarks, "start": start}
@@ -495,10 +499,8 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             start = self._encoder_to_go_on_from(X)
             known, n_seen = self.reference_rows_, self.n_samples_seen_
             if self.target_metric is not None:
-                y = labels_with_unknown(y, known.shape[0], self.target_metric)
-            stack = sp.vstack if sp.issparse(X) or sp.issparse(known) else np.vstack
-            rows = stack([known, X]).astype(X.dtype)
-            rows = rows.tocsr() if sp.issparse(rows) else rows
+                y = labels_with_unknown(as_numpy(y), known.shape[0], self.target_metric)
+            rows = stacked(known, X)
             positions = embed(*parts(self.encoder_), known, self.device_)
             free = np.full((X.shape[0], positions.shape[1]), np.nan, dtype=np.float32)
             landmarks = np.vstack([positions, free])
@@ -532,7 +534,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         embedding : ndarray of shape (n_samples, n_components), float32
             `embedding_`: the same as ``transform(X)``.
         """
-        return self.fit(X, y, **fit_params).embedding_
+        return self._answer(X, torch.from_numpy(self.fit(X, y, **fit_params).embedding_))
 
     def transform(self, X):
         """Map rows by one forward pass of the encoder.
@@ -556,7 +558,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             encoder overflows.
         """
         check_is_fitted(self)
-        return embed(*parts(self.encoder_), self._validated(X, reset=False), self.device_)
+        return self._answer(X, embed(*parts(self.encoder_), self._validated(X, reset=False), self.device_))
 
     @available_if(_has_decoder)
     def inverse_transform(self, X):
@@ -580,10 +582,10 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             If X is not finite, or has another number of coordinates.
         """
         check_is_fitted(self, "decoder_")
-        X = check_array(X, dtype=np.float32, input_name="X")
-        if X.shape[1] != self._n_features_out:
-            raise ValueError(f"X has {X.shape[1]} coordinates, but the map has {self._n_features_out}.")
-        return decode(self.decoder_, X, self.device_)
+        Z = checked_rows(X, partial(check_array, dtype=np.float32, input_name="X"))
+        if Z.shape[1] != self._n_features_out:
+            raise ValueError(f"X has {Z.shape[1]} coordinates, but the map has {self._n_features_out}.")
+        return in_container_of(X, decode(self.decoder_, Z, self.device_))
 
     def score(self, X, y=None):
         """Trustworthiness of the map on rows, so that a search can compare maps without labels.
@@ -603,7 +605,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """
         check_is_fitted(self)
         X = self._validated(X, reset=False, ensure_min_samples=3)
-        X = X[np.linspace(0, X.shape[0] - 1, min(X.shape[0], SCORED_ROWS)).astype(int)]
+        X = as_numpy(X[np.linspace(0, X.shape[0] - 1, min(X.shape[0], SCORED_ROWS)).astype(int)])
         distances = distance_matrix(X, self.metric, self.metric_kwds)
         n_neighbors = min(self.n_neighbors, (X.shape[0] - 1) // 2)
         return float(trustworthiness(distances, self.transform(X), n_neighbors=n_neighbors, metric="precomputed"))
@@ -647,7 +649,8 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """
         check_is_fitted(self)
         prepare, _ = parts(self.encoder_)
-        return novelty(prepare, self._validated(X, reset=False), self.reference_rows_, self.device_)
+        score = novelty(prepare, self._validated(X, reset=False), self.reference_rows_, self.device_)
+        return in_container_of(X, score)
 
     def save(self, path):
         """Write the fitted estimator to a file from which loading runs no code: safetensors, with JSON metadata.
@@ -720,11 +723,18 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             to_onnx(self.encoder_, self.n_features_in_, path, ("X", "embedding"))
 
     def _validated(self, X, **options):
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], **options)
-        largest = max(X.max(), -X.min()) if X.dtype == np.float64 else 0
+        check = partial(validate_data, self, accept_sparse="csr", dtype=[np.float64, np.float32], **options)
+        X = checked_rows(X, check, estimator_name=type(self).__name__)
+        largest = max(X.max(), -X.min()) if X.dtype.itemsize == 8 else 0
         if largest > np.finfo(np.float32).max:
             raise ValueError(f"X holds ±{largest:.3g}, which is beyond the range of float32, the encoder's precision.")
         return X
+
+    def _answer(self, X, embedding):
+        """The embedding in the container of X, or as scikit-learn makes the frame of it that `set_output` asks for."""
+        if _get_output_config("transform", self)["dense"] != "default":
+            return as_numpy(embedding)
+        return in_container_of(X, embedding)
 
     def _check_parameters(self, X):
         """What one table cannot say: parameters that depend on each other, and what is inside of containers."""

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
+from .containers import as_numpy
 from .decoder import new_decoder
 from .encoder import Encoder, new_encoder, parts
 from .engine import (
@@ -53,8 +54,8 @@ class Fit:
     ----------
     parameters : ParametricUMAP
         Its parameters say how; it is only read.
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
-        The rows.
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
+        The rows; those of a tensor are used where they are, and `device` "auto" is there, too.
     n_neighbors : int
         Number of neighbours of each, itself counted; at most n_samples.
     y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
@@ -78,7 +79,8 @@ class Fit:
         self.precomputed_distances = precomputed_distances
         self.landmarks = landmarks
         self.start, self.slower = start, slower
-        self.device = resolve_device(parameters.device)
+        beside_rows = parameters.device == "auto" and isinstance(X, torch.Tensor)
+        self.device = resolve_device(X.device if beside_rows else parameters.device)
         seed = parameters.random_state
         self.random_state = np.random.RandomState() if seed is None else check_random_state(seed)
         self.progress = Progress(parameters.verbose, parameters.report_interval)
@@ -88,7 +90,7 @@ class Fit:
 
         Parameters
         ----------
-        mapped_rows : {ndarray, csr_matrix, csr_array} of shape (n_mapped, n_features)
+        mapped_rows : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_mapped, n_features)
             The rows of `embedding_`.
 
         Returns
@@ -107,7 +109,7 @@ class Fit:
             graph = self._graph(*neighbors)
             positions = self._positions(graph) if given is None else given
             prepare, network = parts(encoder.to(device))
-            aim = embed(prepare, network, self.X, device) if positions is None else positions
+            aim = as_numpy(embed(prepare, network, self.X, device)) if positions is None else positions
 
             generator = new_generator(device, self._draw_seed())
             terms = list(self._terms(graph, neighbors, a, b))
@@ -126,12 +128,12 @@ class Fit:
                 "encoder_": encoder,
                 "device_": device,
                 "loss_curve_": losses,
-                "embedding_": embed(prepare, network, mapped_rows, device),
+                "embedding_": as_numpy(embed(prepare, network, mapped_rows, device)),
             }
             if reconstruction is not None:
                 attributes["decoder_"] = reconstruction.term.decoder
             if p.densmap or p.output_dens:
-                mapped = embed(prepare, network, self.X, device)
+                mapped = as_numpy(embed(prepare, network, self.X, device))
                 attributes["rad_orig_"] = log_radii(graph, *neighbors)
                 attributes["rad_emb_"] = embedded_log_radii(mapped, self.n_neighbors)
         self.progress.stage("done")

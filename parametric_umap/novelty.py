@@ -4,8 +4,9 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from .containers import as_numpy
 from .encoder import Standardize
-from .engine import to_tensor
+from .engine import device_of, to_tensor
 
 N_REFERENCES = 2000
 REFERENCE_BYTES = 2**21  # so that a model stays small where rows are wide
@@ -17,7 +18,7 @@ def reference_rows(X):
 
     Parameters
     ----------
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
         The fitted rows.
 
     Returns
@@ -26,7 +27,7 @@ def reference_rows(X):
         A copy of 2,000 of them at most, and of 2 MiB where they are dense.
     """
     n_rows = min(X.shape[0], N_REFERENCES, max(100, REFERENCE_BYTES // (X.dtype.itemsize * X.shape[1])))
-    return X[np.linspace(0, X.shape[0] - 1, n_rows).astype(int)]
+    return as_numpy(X[np.linspace(0, X.shape[0] - 1, n_rows).astype(int)])
 
 
 def merged_references(references, n_seen, X):
@@ -38,7 +39,7 @@ def merged_references(references, n_seen, X):
         What was kept of the rows before.
     n_seen : int
         Number of the rows before.
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features)
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features)
         The rows added.
 
     Returns
@@ -72,7 +73,7 @@ def novelty(prepare, X, references, device):
     ----------
     prepare : callable
         Maps a tensor of rows to what the network takes, such as `Standardize`.
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
         The rows.
     references : {ndarray, csr_matrix, csr_array} of shape (n_references, n_features)
         What `reference_rows` chose of the fitted ones.
@@ -81,7 +82,7 @@ def novelty(prepare, X, references, device):
 
     Returns
     -------
-    score : ndarray of shape (n_samples,), float32
+    score : Tensor of shape (n_samples,), float32, where X is
         Distance to the nearest reference, divided by the median distance from a reference to its nearest other one:
         about 1 for a row like those fitted, and the more, the less it is like any.
     """
@@ -93,8 +94,8 @@ def novelty(prepare, X, references, device):
         parts = []
         for start in range(0, X.shape[0], n_rows):
             view = _View.of(prepare, X[start : start + n_rows], device)
-            parts.append(view.squares_to(known).amin(dim=1).clamp_(min=0).sqrt_().div_(typical).cpu())
-    return torch.cat(parts).numpy()
+            parts.append(view.squares_to(known).amin(dim=1).clamp_(min=0).sqrt_().div_(typical).to(device_of(X)))
+    return torch.cat(parts)
 
 
 class _View:
