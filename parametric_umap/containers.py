@@ -41,9 +41,7 @@ def checked_rows(X, check, *, input_name="X", estimator_name=None):
     if not isinstance(X, torch.Tensor):
         return check(X)
     if X.layout is not torch.strided:
-        raise ValueError(
-            f"{input_name} is a tensor of layout {X.layout}; it must be dense, or a sparse matrix of SciPy."
-        )
+        raise ValueError(f"{input_name} is a {X.layout} tensor; it must be a dense one, or a sparse matrix of SciPy.")
     if not _stays(X) or X.ndim != 2 or X.is_complex():
         return check(as_numpy(X))
     with config_context(assume_finite=True):

@@ -186,7 +186,8 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     warm_start : bool, default=False
         Whether `fit` goes on from the encoder of the fit before, without the first phase, if there was one.
     device : {"auto", "cpu", "cuda", "cuda:<index>", "mps"} or torch.device, default="auto"
-        Where the network is trained and applied. "auto" takes CUDA where there is one, else the CPU.
+        Where the network is trained and applied. "auto" takes the CUDA device that the fitted rows are on, else CUDA
+        where there is one, else the CPU.
     n_jobs : int or None, default=None
         Number of threads of a fit on the CPU; -1 takes all processors, None leaves torch's and numba's own settings.
     random_state : int, RandomState instance or None, default=None
@@ -426,8 +427,9 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to be mapped; at least two. Sparse formats other than CSR are converted.
+        X : {array-like, sparse matrix, Tensor} of shape (n_samples, n_features)
+            Rows to be mapped; at least two. Sparse formats other than CSR are converted. Tensors on a CUDA device are
+            used there, and so are arrays of the array API standard where scikit-learn's ``array_api_dispatch`` is on.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Targets, which are read only if `target_metric` says how: labels, or numbers.
         precomputed_distances : {array-like, sparse matrix} of shape (n_samples, n_samples), default=None
@@ -472,7 +474,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Tensor} of shape (n_samples, n_features)
             Rows to be added; at least two.
         y : array-like of shape (n_samples,), default=None
             Labels, read only if ``target_metric="categorical"``. Those of the rows before count as unknown.
@@ -522,7 +524,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Tensor} of shape (n_samples, n_features)
             As in `fit`.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             As in `fit`.
@@ -531,8 +533,8 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
         Returns
         -------
-        embedding : ndarray of shape (n_samples, n_components), float32
-            `embedding_`: the same as ``transform(X)``.
+        embedding : {ndarray, Tensor} of shape (n_samples, n_components), float32
+            `embedding_`, the same as ``transform(X)``, in the container and on the device that X is in.
         """
         return self._answer(X, torch.from_numpy(self.fit(X, y, **fit_params).embedding_))
 
@@ -543,13 +545,14 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Tensor} of shape (n_samples, n_features)
             Rows in the units of those fitted; at least one.
 
         Returns
         -------
-        embedding : ndarray of shape (n_samples, n_components), float32
-            Their coordinates.
+        embedding : {ndarray, Tensor} of shape (n_samples, n_components), float32
+            Their coordinates. If X is a tensor, or an array of the array API standard where scikit-learn's
+            ``array_api_dispatch`` is on, so are they, on the same device; `set_output` goes before.
 
         Raises
         ------
@@ -566,13 +569,13 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_components)
+        X : {array-like, Tensor} of shape (n_samples, n_components)
             Coordinates on the map.
 
         Returns
         -------
-        X_original : ndarray of shape (n_samples, n_features), float32
-            Rows in the units of those fitted.
+        X_original : {ndarray, Tensor} of shape (n_samples, n_features), float32
+            Rows in the units of those fitted, in the container and on the device that X is in.
 
         Raises
         ------
@@ -592,7 +595,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Tensor} of shape (n_samples, n_features)
             Rows, fitted or not; at least three. Of more than 5,000, these are looked at, evenly spaced.
         y : Ignored
             Present for consistency with scikit-learn; never read.
@@ -615,7 +618,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Tensor} of shape (n_samples, n_features)
             Rows, fitted or not.
 
         Returns
@@ -638,14 +641,15 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Tensor} of shape (n_samples, n_features)
             Rows, fitted or not.
 
         Returns
         -------
-        score : ndarray of shape (n_samples,), float32
+        score : {ndarray, Tensor} of shape (n_samples,), float32
             Euclidean distance to the nearest of `reference_rows_`, in units of the typical distance between one of them
-            and its nearest other: about 1 for a row like those fitted; there is no upper limit.
+            and its nearest other: about 1 for a row like those fitted; there is no upper limit. It is in the container
+            and on the device that X is in.
         """
         check_is_fitted(self)
         prepare, _ = parts(self.encoder_)
@@ -787,6 +791,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float32"]
+        # Not `array_api_support`, which promises fitted attributes in the namespace of X and a model for no other one.
         return tags
 
     def __getstate__(self):

@@ -5,6 +5,8 @@ import scipy.sparse as sp
 import torch
 from sklearn.utils.extmath import randomized_svd
 
+from .containers import as_numpy
+
 # The whole spectrum of the covariance is quick up to this width.
 FULL_WIDTH = 1024
 # Matrix products are quickest where the width is a multiple of this.
@@ -40,10 +42,10 @@ def principal_axes(X, mean, share, max_axes):
     else:
         rows = (sample.toarray() if sp.issparse(sample) else sample) - mean
         rows /= abs(rows).max() or 1  # so that squares stay in the range of float32
-        axes, held = (tensor.cpu().numpy() for tensor in axes_of(torch.as_tensor(rows).float()))
-    n_axes = np.searchsorted(held, share) + 1
+        axes, held = axes_of(torch.as_tensor(rows).float())
+    n_axes = np.searchsorted(as_numpy(held), share) + 1
     n_axes = -(-n_axes // ROUNDING) * ROUNDING
-    return np.ascontiguousarray(axes[:, : min(n_axes, max_axes)], dtype=np.float32)
+    return np.ascontiguousarray(as_numpy(axes[:, : min(n_axes, max_axes)]), dtype=np.float32)
 
 
 def enough_rows(n_features):
