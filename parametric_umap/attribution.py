@@ -60,11 +60,11 @@ def summarized(jacobian, X, feature_names):
         With `jacobian`, `feature_names`, and `importances` of shape (n_features,), float64: how far a point is moved,
         on average, by a change of the feature by its standard deviation over the rows.
     """
-    if hasattr(X, "multiply"):
+    if isinstance(X, torch.Tensor):
+        deviation = as_numpy(X.double().std(dim=0, correction=0))
+    elif hasattr(X, "multiply"):
         mean = np.asarray(X.mean(axis=0)).ravel()
         deviation = np.sqrt(np.maximum(np.asarray(X.multiply(X).mean(axis=0)).ravel() - mean**2, 0))
-    elif isinstance(X, torch.Tensor):
-        deviation = as_numpy(X.double().std(dim=0, correction=0))
     else:
         deviation = X.std(axis=0, dtype=np.float64)
     importances = np.linalg.norm(jacobian, axis=1).mean(axis=0, dtype=np.float64) * deviation
