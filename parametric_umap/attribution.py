@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from sklearn.utils import Bunch
 
+from .containers import as_numpy
 from .engine import allotted_threads, limited_threads, to_tensor
 
 CHUNK_BYTES = 2**26
@@ -16,7 +17,7 @@ def encoder_jacobian(encoder, X, device):
     ----------
     encoder : torch.nn.Module
         In evaluation mode, on the device.
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
         The rows at which it is differentiated.
     device : torch.device
         Where the encoder is.
@@ -48,7 +49,7 @@ def summarized(jacobian, X, feature_names):
     ----------
     jacobian : ndarray of shape (n_samples, n_components, n_features), float32
         What `encoder_jacobian` returned.
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float
         The rows.
     feature_names : ndarray of shape (n_features,), object
         Their features' names.
@@ -59,7 +60,9 @@ def summarized(jacobian, X, feature_names):
         With `jacobian`, `feature_names`, and `importances` of shape (n_features,), float64: how far a point is moved,
         on average, by a change of the feature by its standard deviation over the rows.
     """
-    if hasattr(X, "multiply"):
+    if isinstance(X, torch.Tensor):
+        deviation = as_numpy(X.double().std(dim=0, correction=0))
+    elif hasattr(X, "multiply"):
         mean = np.asarray(X.mean(axis=0)).ravel()
         deviation = np.sqrt(np.maximum(np.asarray(X.multiply(X).mean(axis=0)).ravel() - mean**2, 0))
     else:

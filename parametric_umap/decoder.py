@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from .encoder import Encoder, Perceptron, as_module
-from .engine import allotted_threads, limited_threads
+from .engine import allotted_threads, device_of, limited_threads, to_tensor
 
 
 class Restore(nn.Module):
@@ -102,7 +102,7 @@ def new_decoder(decoder, encoder, X, n_components, reconstruction_loss, generato
         makes one.
     encoder : torch.nn.Module
         Of the fit.
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features)
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features)
         The rows.
     n_components : int
         Width of its input.
@@ -144,18 +144,18 @@ def decode(decoder, Z, device, n_rows=8192):
     ----------
     decoder : torch.nn.Module
         In evaluation mode, on the device.
-    Z : ndarray of shape (n_samples, n_components), float32
+    Z : {ndarray, Tensor} of shape (n_samples, n_components), float32
         Coordinates.
     device : torch.device
         Where the decoder is.
 
     Returns
     -------
-    X : ndarray of shape (n_samples, n_features), float32
+    X : Tensor of shape (n_samples, n_features), float32, where Z is
         Rows in the user's units.
     """
     with limited_threads(allotted_threads()), torch.inference_mode():
         parts = [
-            decoder(torch.from_numpy(np.array(Z[i : i + n_rows])).to(device)).cpu() for i in range(0, len(Z), n_rows)
+            decoder(to_tensor(Z[i : i + n_rows], device).float()).to(device_of(Z)) for i in range(0, len(Z), n_rows)
         ]
-    return torch.cat(parts).numpy()
+    return torch.cat(parts)

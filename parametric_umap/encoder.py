@@ -9,6 +9,8 @@ import scipy.sparse as sp
 import torch
 from torch import nn
 
+from .containers import array_namespace
+from .engine import to_tensor
 from .principal_axes import principal_axes
 
 # Rows of more features than NARROW are projected on at most MAX_AXES principal axes.
@@ -27,7 +29,7 @@ class Standardize(nn.Module):
 
     Parameters
     ----------
-    mean : ndarray of shape (n_features,), float64
+    mean : {ndarray, Tensor} of shape (n_features,), float64
         What is subtracted.
     scale : float
         What is divided by.
@@ -37,7 +39,7 @@ class Standardize(nn.Module):
 
     def __init__(self, mean, scale, axes=None):
         super().__init__()
-        mean = torch.as_tensor(np.asarray(mean), dtype=torch.float64)
+        mean = torch.as_tensor(mean, dtype=torch.float64, device="cpu")
         self.register_buffer("mean", mean.float())
         self.register_buffer("mean_remainder", (mean - mean.float()).float())
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
@@ -49,7 +51,7 @@ class Standardize(nn.Module):
 
         Parameters
         ----------
-        X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+        X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
             The rows to be fitted.
         pca_variance : float, default=1.0
             Share of the variance that is kept of rows of more than 128 features, by the leading principal axes, of
@@ -60,10 +62,11 @@ class Standardize(nn.Module):
         standardize : Standardize
             Its scale is 1 where all rows are equal in float32.
         """
-        highest, lowest = X.max(axis=0), X.min(axis=0)
+        xp = array_namespace(X)
+        highest, lowest = xp.amax(X, axis=0), xp.amin(X, axis=0)
         largest = float(max(highest.max(), -lowest.min())) or 1.0  # keeps squares of extreme units within float64
         mean, squares = (_sparse_moments if sp.issparse(X) else _dense_moments)(X, largest)
-        scale = largest * np.sqrt(squares / X.shape[1])
+        scale = largest * np.sqrt(float(squares) / X.shape[1])
         equal_rows = abs(highest - lowest).max() == 0
         if equal_rows or scale < np.finfo(np.float32).tiny:
             return cls(mean, 1.0)
@@ -100,9 +103,10 @@ class Standardize(nn.Module):
 
 def _dense_moments(X, unit, n_rows=4096):
     """Mean of each feature, and the sum of the features' variances in squares of `unit`."""
-    mean = X.mean(axis=0, dtype=np.float64)
+    xp = array_namespace(X)
+    mean = X.mean(axis=0, dtype=xp.float64)
     chunks = (X[start : start + n_rows] for start in range(0, len(X), n_rows))
-    return mean, sum(np.square((chunk - mean) / unit).sum() for chunk in chunks) / len(X)
+    return mean, sum(xp.square((chunk - mean) / unit).sum() for chunk in chunks) / len(X)
 
 
 def _sparse_moments(X, unit):
@@ -196,7 +200,7 @@ def new_encoder(encoder, X, n_components, *, hidden_layer_sizes, activation, pca
     ----------
     encoder : {"mlp", "linear"}, torch.nn.Module, callable or None
         What the user asked for.
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
         The rows to be fitted.
     n_components : int
         Width of its output.
@@ -257,7 +261,7 @@ def checked_encoder(encoder, X, n_components):
     ----------
     encoder : torch.nn.Module or callable
         The user's module, which is not changed, or a function of the widths that makes one.
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
         The rows to be fitted; the first two are tried.
     n_components : int
         Width that the output must have.
@@ -274,10 +278,10 @@ def checked_encoder(encoder, X, n_components):
         nothing to learn.
     """
     encoder = as_module(encoder, X.shape[1], n_components)
-    rows = X[:2].toarray() if sp.issparse(X) else np.array(X[:2])
+    rows = to_tensor(X[:2], "cpu").float()
     try:
         with torch.no_grad():
-            output = encoder(torch.from_numpy(rows).float())
+            output = encoder(rows)
     except Exception as error:
         raise ValueError(f"encoder does not take rows of shape {tuple(rows.shape)}: {error}") from error
     expected = (len(rows), n_components)

@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
 from numbers import Integral, Real
 from warnings import warn
 
@@ -11,6 +12,7 @@ import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     _check_feature_names_in,
@@ -21,6 +23,7 @@ from sklearn.utils.validation import (
 )
 
 from .attribution import encoder_jacobian, summarized
+from .containers import as_numpy, checked_rows, in_container_of, stacked
 from .decoder import decode, has_decoder
 from .encoder import ACTIVATIONS, parts
 from .engine import device_or_cpu, embed
@@ -182,9 +185,9 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Whether `fit` goes on from the encoder and the decoder of the fit before, if there was one, as they are and
         without the first phase.
     device : {"auto", "cpu", "cuda", "cuda:<index>", "mps"} or torch.device, default="auto"
-        Where the network is trained and applied. "auto" takes CUDA where there is one, else the CPU. Fits side by side
-        may share a CUDA device: each puts its rows there if they take at most half of the memory that is free as it
-        begins, and gives back what it took.
+        Where the network is trained and applied. "auto" takes the CUDA device that the fitted rows are on, else CUDA
+        where there is one, else the CPU. Fits side by side may share a CUDA device: each puts its rows there if they
+        take at most half of the memory that is free as it begins, and gives back what it took.
     n_jobs : int or None, default=None
         Number of threads of a fit on the CPU; -1 takes all processors, None leaves torch's and numba's own settings. In
         a worker of joblib's, such as a search has, it is at most the worker's share of the processors.
@@ -446,8 +449,9 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to be mapped; at least two. Sparse formats other than CSR are converted.
+        X : {array-like, sparse matrix, Tensor} of shape (n_samples, n_features)
+            Rows to be mapped; at least two. Sparse formats other than CSR are converted. Tensors on a CUDA device are
+            used there, and so are arrays of the array API standard where scikit-learn's ``array_api_dispatch`` is on.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Targets, which are read only if `target_metric` says how: labels, or numbers.
         precomputed_distances : {array-like, sparse matrix} of shape (n_samples, n_samples), default=None
@@ -472,10 +476,11 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         with _unchanged_unless_finished(self):
             start = self._modules_to_go_on_from() if goes_on else None
             X = self._validated(X, reset=start is None, ensure_min_samples=2)
+            y, precomputed_distances = as_numpy(y), as_numpy(precomputed_distances)
             rows, place = X, slice(None)
             if self.unique:
                 rows, y, place = self._unique(X, y, precomputed_distances, landmark_positions)
-            landmarks = landmark_positions
+            landmarks = as_numpy(landmark_positions)
             if landmarks is not None:
                 landmarks = checked_landmarks(landmarks, X.shape[0], self.n_components)
             given = {"precomputed_distances": precomputed_distances, "landmarks": landmarks, "start": start}
@@ -492,7 +497,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Tensor} of shape (n_samples, n_features)
             Rows to be added; at least two.
         y : array-like of shape (n_samples,), default=None
             Labels, read only if ``target_metric="categorical"``. Those of the rows before count as unknown.
@@ -518,17 +523,15 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             if self.precomputed_knn is not None:
                 raise ValueError("precomputed_knn holds no neighbours of added rows; it must be None for partial_fit.")
             start = self._modules_to_go_on_from()
-            added, place = X, np.arange(X.shape[0])
+            added, y, place = X, as_numpy(y), np.arange(X.shape[0])
             if self.unique:
                 added, y, place = self._unique(X, y)
             known, n_seen = self.reference_rows_, self.n_samples_seen_
             n_known = known.shape[0]
             if self.target_metric is not None:
                 y = labels_with_unknown(y, n_known, self.target_metric)
-            stack = sp.vstack if sp.issparse(X) or sp.issparse(known) else np.vstack
-            rows = stack([known, added]).astype(X.dtype)
-            rows = rows.tocsr() if sp.issparse(rows) else rows
-            positions = embed(*parts(self.encoder_), known, self.device_)
+            rows = stacked(known, added)
+            positions = as_numpy(embed(*parts(self.encoder_), known, self.device_))
             free = np.full((added.shape[0], positions.shape[1]), np.nan, dtype=np.float32)
             given = {"landmarks": np.vstack([positions, free]), "start": start, "slower": PARTIAL_FIT_SLOWER}
             given |= {"references": merged_references(known, n_seen, added), "n_seen": n_seen + added.shape[0]}
@@ -554,7 +557,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Tensor} of shape (n_samples, n_features)
             As in `fit`.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             As in `fit`.
@@ -563,10 +566,10 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
 
         Returns
         -------
-        embedding : ndarray of shape (n_samples, n_components), float32
-            `embedding_`: the same as ``transform(X)``.
+        embedding : {ndarray, Tensor} of shape (n_samples, n_components), float32
+            `embedding_`, the same as ``transform(X)``, in the container and on the device that X is in.
         """
-        return self.fit(X, y, **fit_params).embedding_
+        return self._answer(X, torch.from_numpy(self.fit(X, y, **fit_params).embedding_))
 
     def transform(self, X):
         """Map rows by one forward pass of the encoder.
@@ -575,13 +578,14 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Tensor} of shape (n_samples, n_features)
             Rows in the units of those fitted; at least one.
 
         Returns
         -------
-        embedding : ndarray of shape (n_samples, n_components), float32
-            Their coordinates.
+        embedding : {ndarray, Tensor} of shape (n_samples, n_components), float32
+            Their coordinates. If X is a tensor, or an array of the array API standard where scikit-learn's
+            ``array_api_dispatch`` is on, so are they, on the same device; `set_output` goes before.
 
         Raises
         ------
@@ -590,7 +594,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             encoder overflows.
         """
         check_is_fitted(self)
-        return embed(*parts(self.encoder_), self._validated(X, reset=False), self.device_)
+        return self._answer(X, embed(*parts(self.encoder_), self._validated(X, reset=False), self.device_))
 
     @available_if(_has_decoder)
     def inverse_transform(self, X):
@@ -598,13 +602,13 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_components)
+        X : {array-like, Tensor} of shape (n_samples, n_components)
             Coordinates on the map.
 
         Returns
         -------
-        X_original : ndarray of shape (n_samples, n_features), float32
-            Rows in the units of those fitted.
+        X_original : {ndarray, Tensor} of shape (n_samples, n_features), float32
+            Rows in the units of those fitted, in the container and on the device that X is in.
 
         Raises
         ------
@@ -614,17 +618,17 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             If X is not finite, or has another number of coordinates.
         """
         check_is_fitted(self, "decoder_")
-        X = check_array(X, dtype=np.float32, input_name="X")
-        if X.shape[1] != self._n_features_out:
-            raise ValueError(f"X has {X.shape[1]} coordinates, but the map has {self._n_features_out}.")
-        return decode(self.decoder_, X, self.device_)
+        Z = checked_rows(X, partial(check_array, dtype=np.float32, input_name="X"))
+        if Z.shape[1] != self._n_features_out:
+            raise ValueError(f"X has {Z.shape[1]} coordinates, but the map has {self._n_features_out}.")
+        return in_container_of(X, decode(self.decoder_, Z, self.device_))
 
     def score(self, X, y=None):
         """Trustworthiness of the map on rows, so that a search can compare maps without labels.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Tensor} of shape (n_samples, n_features)
             Rows, fitted or not; at least three. Of more than 5,000, the neighbours of so many are looked at, always the
             same.
         y : Ignored
@@ -639,8 +643,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         check_is_fitted(self)
         X = self._validated(X, reset=False, ensure_min_samples=3)
         return trustworthiness(
-            X,
-            self.transform(X),
+            as_numpy(X),
+            as_numpy(self.transform(X)),
             n_neighbors=min(self.n_neighbors, (X.shape[0] - 1) // 2),
             metric=self.metric,
             metric_kwds=self.metric_kwds,
@@ -654,7 +658,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Tensor} of shape (n_samples, n_features)
             Rows, fitted or not.
 
         Returns
@@ -677,19 +681,19 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Tensor} of shape (n_samples, n_features)
             Rows, fitted or not.
 
         Returns
         -------
-        score : ndarray of shape (n_samples,), float32
+        score : {ndarray, Tensor} of shape (n_samples,), float32
             Euclidean distance to the nearest of `reference_rows_`, in units of `reference_distance_`: about 1 for a row
-            like those fitted; there is no upper limit.
+            like those fitted; there is no upper limit. It is in the container and on the device that X is in.
         """
         check_is_fitted(self)
         prepare, _ = parts(self.encoder_)
-        X = self._validated(X, reset=False)
-        return novelty(prepare, X, self.reference_rows_, self.reference_distance_, self.device_)
+        rows = self._validated(X, reset=False)
+        return in_container_of(X, novelty(prepare, rows, self.reference_rows_, self.reference_distance_, self.device_))
 
     def save(self, path):
         """Write the fitted estimator to a file from which loading runs no code: safetensors, with JSON metadata.
@@ -763,11 +767,18 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             to_onnx(self.encoder_, self.n_features_in_, path, ("X", "embedding"))
 
     def _validated(self, X, **options):
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], **options)
-        largest = max(X.max(), -X.min()) if X.dtype == np.float64 else 0
+        check = partial(validate_data, self, accept_sparse="csr", dtype=[np.float64, np.float32], **options)
+        X = checked_rows(X, check, estimator_name=type(self).__name__)
+        largest = max(X.max(), -X.min()) if X.dtype.itemsize == 8 else 0
         if largest > np.finfo(np.float32).max:
             raise ValueError(f"X holds ±{largest:.3g}, which is beyond the range of float32, the encoder's precision.")
         return X
+
+    def _answer(self, X, embedding):
+        """The embedding in the container of X, or as scikit-learn makes the frame of it that `set_output` asks for."""
+        if _get_output_config("transform", self)["dense"] != "default":
+            return as_numpy(embedding)
+        return in_container_of(X, embedding)
 
     def _check_parameters(self, X, y):
         """What one table cannot say: parameters that depend on each other, and what is inside of containers."""
@@ -826,6 +837,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float32"]
+        # Not `array_api_support`, which promises fitted attributes in the namespace of X and a model for no other one.
         return tags
 
     def __getstate__(self):

@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
 
 from .caching import cached
+from .containers import as_numpy
 from .decoder import has_decoder, new_decoder
 from .encoder import Encoder, new_encoder, parts
 from .engine import (
@@ -83,8 +84,8 @@ class Fit:
     ----------
     parameters : ParametricUMAP
         Its parameters say how; it is only read.
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
-        The rows.
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
+        The rows; those of a tensor are used where they are, and `device` "auto" is there, too.
     n_neighbors : int
         Number of neighbours of each, itself counted; at most n_samples.
     y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
@@ -120,7 +121,8 @@ class Fit:
         self.precomputed_distances = precomputed_distances
         self.landmarks = landmarks
         self.start, self.slower = start, slower
-        self.device = resolve_device(parameters.device)
+        beside_rows = parameters.device == "auto" and isinstance(X, torch.Tensor)
+        self.device = resolve_device(X.device if beside_rows else parameters.device)
         seed = parameters.random_state
         self.random_state = np.random.RandomState() if seed is None else check_random_state(seed)
         self.progress = progress
@@ -136,7 +138,7 @@ class Fit:
 
         Parameters
         ----------
-        mapped_rows : {ndarray, csr_matrix, csr_array} of shape (n_mapped, n_features)
+        mapped_rows : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_mapped, n_features)
             The rows of `embedding_`.
         place : slice or ndarray of shape (n_mapped,), int
             Where they are among the rows of the fit.
@@ -159,7 +161,7 @@ class Fit:
             graph = self._graph(*neighbors)
             positions = self._positions(graph) if given is None else given
             prepare, network = parts(encoder.to(device))
-            aim = embed(prepare, network, self.X, device) if positions is None else positions
+            aim = as_numpy(embed(prepare, network, self.X, device)) if positions is None else positions
 
             generator = new_generator(device, self._draw_seed())
             terms = list(self._terms(graph, neighbors, a, b))
@@ -181,13 +183,13 @@ class Fit:
         if copied:
             encoder, decoder = deepcopy((encoder, decoder))
         prepare, network = parts(encoder.eval())
-        attributes = {"encoder_": encoder, "embedding_": embed(prepare, network, mapped_rows, self.device)}
+        attributes = {"encoder_": encoder, "embedding_": as_numpy(embed(prepare, network, mapped_rows, self.device))}
         attributes["loss_curve_"] = {name: np.array(losses, dtype=np.float64) for name, losses in self.losses.items()}
         if decoder is not None:
             attributes["decoder_"] = decoder.eval()
             attributes["loss_curve_"] |= reconstruction.curves()
         if p.densmap or p.output_dens:
-            mapped = embed(prepare, network, self.X, self.device)
+            mapped = as_numpy(embed(prepare, network, self.X, self.device))
             attributes["rad_orig_"] = log_radii(known["graph_"], *neighbors)[place]
             attributes["rad_emb_"] = embedded_log_radii(mapped, self.n_neighbors)[place]
         return known | attributes

@@ -2,9 +2,12 @@
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from sklearn.decomposition import PCA
 from sklearn.utils import check_array, check_random_state
 
+from .containers import as_numpy
+from .principal_axes import eigenvectors_of_covariance
 from .spectral import spectral_layout
 
 
@@ -15,7 +18,7 @@ def initial_positions(init, X, graph, n_components, *, scale, random_state, devi
     ----------
     init : {"spectral", "pca"}
         How.
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float
         The rows.
     graph : csr_array of shape (n_samples, n_samples), float
         Their graph.
@@ -55,7 +58,12 @@ def _principal_components(X, n_components, random_state):
     iterative = n_components < min(X.shape)
     solver = "arpack" if sp.issparse(X) and iterative else "auto"
     seed = random_state.randint(np.iinfo(np.int32).max)
-    components = PCA(n_components, svd_solver=solver, random_state=seed).fit_transform(X)
+    if isinstance(X, torch.Tensor):
+        centred = X - X.mean(dim=0, dtype=torch.float64)
+        axes, _ = eigenvectors_of_covariance(centred)
+        components = as_numpy(centred @ axes[:, :n_components])
+    else:
+        components = PCA(n_components, svd_solver=solver, random_state=seed).fit_transform(X)
     return components / (components[:, 0].std() or 1.0)
 
 
@@ -79,7 +87,7 @@ def checked_positions(init, n_samples, n_components):
     ValueError
         If the shape is another, or a value is not finite.
     """
-    positions = check_array(init, dtype=np.float32, copy=True, input_name="init")
+    positions = check_array(as_numpy(init), dtype=np.float32, copy=True, input_name="init")
     if positions.shape != (n_samples, n_components):
         raise ValueError(
             f"init has shape {positions.shape}; it must be 'spectral', 'pca', 'random' or an array of shape "

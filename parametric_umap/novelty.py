@@ -4,8 +4,9 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from .containers import as_numpy
 from .encoder import Standardize
-from .engine import allotted_threads, limited_threads, to_tensor
+from .engine import allotted_threads, device_of, limited_threads, to_tensor
 
 N_REFERENCES = 2000
 REFERENCE_BYTES = 2**21  # so that a model stays small where rows are wide
@@ -18,7 +19,7 @@ def reference_rows(X):
 
     Parameters
     ----------
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
         The fitted rows.
 
     Returns
@@ -27,7 +28,7 @@ def reference_rows(X):
         A copy of 2,000 of them at most, and of 2 MiB where they are dense.
     """
     n_rows = min(X.shape[0], N_REFERENCES, max(100, REFERENCE_BYTES // (X.dtype.itemsize * X.shape[1])))
-    return X[np.linspace(0, X.shape[0] - 1, n_rows).astype(int)]
+    return as_numpy(X[np.linspace(0, X.shape[0] - 1, n_rows).astype(int)])
 
 
 def merged_references(references, n_seen, X):
@@ -39,7 +40,7 @@ def merged_references(references, n_seen, X):
         What was kept of the rows before.
     n_seen : int
         Number of the rows before.
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features)
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features)
         The rows added.
 
     Returns
@@ -96,7 +97,7 @@ def novelty(prepare, X, references, unit, device):
     ----------
     prepare : callable
         Maps a tensor of rows to what the network takes, such as `Standardize`.
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
         The rows.
     references : {ndarray, csr_matrix, csr_array} of shape (n_references, n_features)
         What `reference_rows` chose of the fitted ones.
@@ -107,7 +108,7 @@ def novelty(prepare, X, references, unit, device):
 
     Returns
     -------
-    score : ndarray of shape (n_samples,), float32
+    score : Tensor of shape (n_samples,), float32, where X is
         Distance to the nearest reference, divided by the unit: about 1 for a row like those fitted, and the more, the
         less it is like any.
     """
@@ -117,8 +118,8 @@ def novelty(prepare, X, references, unit, device):
         parts = []
         for start in range(0, X.shape[0], n_rows):
             view = _View.of(prepare, X[start : start + n_rows], device)
-            parts.append(view.squares_to(known).amin(dim=1).clamp_(min=0).sqrt_().div_(unit).cpu())
-    return torch.cat(parts).numpy()
+            parts.append(view.squares_to(known).amin(dim=1).clamp_(min=0).sqrt_().div_(unit).to(device_of(X)))
+    return torch.cat(parts)
 
 
 class _View:

@@ -5,6 +5,8 @@ import scipy.sparse as sp
 import torch
 from sklearn.utils.extmath import randomized_svd
 
+from .containers import as_numpy
+
 # The whole spectrum of the covariance is quick up to this width.
 FULL_WIDTH = 1024
 # Matrix products are quickest where the width is a multiple of this.
@@ -18,9 +20,9 @@ def principal_axes(X, mean, share, max_axes):
 
     Parameters
     ----------
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
         The rows; where they are many, some of them are looked at, evenly spaced.
-    mean : ndarray of shape (n_features,), float64
+    mean : {ndarray, Tensor} of shape (n_features,), float64
         Their mean. Sparse rows wider than 1,024 are not centred, as that would fill their zeros.
     share : float
         Share of the variance that the axes are to hold, above 0 and at most 1.
@@ -39,11 +41,11 @@ def principal_axes(X, mean, share, max_axes):
         held, axes = np.cumsum(singular_values**2) / sample.multiply(sample).sum(), axes.T
     else:
         rows = (sample.toarray() if sp.issparse(sample) else sample) - mean
-        rows /= np.abs(rows).max() or 1  # so that squares stay in the range of float32
-        axes, held = (tensor.numpy() for tensor in axes_of(torch.from_numpy(rows).float()))
-    n_axes = np.searchsorted(held, share) + 1
+        rows /= abs(rows).max() or 1  # so that squares stay in the range of float32
+        axes, held = axes_of(torch.as_tensor(rows).float())
+    n_axes = np.searchsorted(as_numpy(held), share) + 1
     n_axes = -(-n_axes // ROUNDING) * ROUNDING
-    return np.ascontiguousarray(axes[:, : min(n_axes, max_axes)], dtype=np.float32)
+    return np.ascontiguousarray(as_numpy(axes[:, : min(n_axes, max_axes)]), dtype=np.float32)
 
 
 def enough_rows(n_features):
@@ -68,11 +70,29 @@ def axes_of(rows):
     """
     lengths = rows.norm(dim=1, keepdim=True)
     rows = rows * (FAR * lengths.median() / lengths.clamp(min=torch.finfo(rows.dtype).tiny)).clamp(max=1)
+    axes, variances = eigenvectors_of_covariance(rows)
+    return axes, variances.cumsum(dim=0) / variances.sum()
+
+
+def eigenvectors_of_covariance(rows):
+    """Find all principal axes of dense rows as they are.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n_rows, n_features), float
+        Centred rows, of a magnitude whose squares are finite.
+
+    Returns
+    -------
+    axes : Tensor of shape (n_features, min(n_rows, n_features)), float
+        Orthonormal columns, by falling variance, with the signs of ``sklearn.decomposition.PCA``.
+    variances : Tensor of shape (min(n_rows, n_features),), float
+        The variance along each, times the number of rows.
+    """
     if rows.shape[1] <= len(rows):
         variances, axes = torch.linalg.eigh(rows.T @ rows)
     else:
         variances, axes = torch.linalg.eigh(rows @ rows.T)
         axes = torch.nn.functional.normalize(rows.T @ axes, dim=0)
     axes *= axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)).sign()  # as scikit-learn settles it
-    variances = variances.flip(0).clamp(min=0)
-    return axes.flip(1), variances.cumsum(dim=0) / variances.sum()
+    return axes.flip(1), variances.flip(0).clamp(min=0)

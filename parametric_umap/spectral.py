@@ -29,7 +29,7 @@ def spectral_layout(X, graph, n_components, random_state, device="cpu"):
 
     Parameters
     ----------
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float
         The rows that the nodes stand for; only read where the graph is not connected.
     graph : csr_array of shape (n_samples, n_samples), float
         Symmetric weights.
@@ -121,8 +121,7 @@ def _filtered_iteration(walk, n_vectors, start, device):
     Tiago, Chelikowsky 2006, Self-consistent-field calculations using Chebyshev-filtered subspace iteration).
     None where it does not settle, as for a curve, whose leading eigenvalues are too close.
     """
-    parts = (torch.from_numpy(part.astype(np.int64)) for part in (walk.indptr, walk.indices))
-    matrix = torch.sparse_csr_tensor(*parts, torch.from_numpy(walk.data), walk.shape).to(device)
+    matrix = _sparse_tensor(walk, device)
     vectors = torch.from_numpy(start).to(device)
     for _ in range(FILTER_ROUNDS):
         vectors = torch.linalg.qr(vectors)[0]
@@ -137,6 +136,13 @@ def _filtered_iteration(walk, n_vectors, start, device):
         for _ in range(FILTER_DEGREE - 1):
             before, vectors = vectors, (matrix @ vectors - middle * vectors) * (2 / half) - before
     return None
+
+
+def _sparse_tensor(matrix, device):
+    """A sparse matrix of SciPy as a tensor."""
+    matrix = matrix.tocsr()
+    parts = (torch.from_numpy(part.astype(np.int64)) for part in (matrix.indptr, matrix.indices))
+    return torch.sparse_csr_tensor(*parts, torch.from_numpy(matrix.data), matrix.shape).to(device)
 
 
 def _bandwidth(graph):
@@ -164,6 +170,9 @@ def _means(X, part, n_parts, n_rows=4096):
     """The mean rows of the parts. The products are in float64, and so are the rows in them: few at a time."""
     share = sp.csr_array((1 / np.bincount(part)[part], (np.arange(len(part)), part)), shape=(len(part), n_parts))
     chunks = (slice(start, start + n_rows) for start in range(0, len(part), n_rows))
+    if isinstance(X, torch.Tensor):
+        sums = (_sparse_tensor(share[chunk].T, X.device) @ X[chunk].double() for chunk in chunks)
+        return sum(sums).cpu().numpy()
     return sum(share[chunk].T @ X[chunk] for chunk in chunks)
 
 

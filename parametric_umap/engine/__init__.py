@@ -1,7 +1,7 @@
 """The training engine: it knows tensors, graphs and phases, and nothing of scikit-learn."""
 
 from .phases import MainEmbedding, SpectralInit
-from .rows import as_rows, embed, feature_gap, to_tensor
+from .rows import as_rows, device_of, embed, feature_gap, to_tensor
 from .sampler import EdgeSampler, NeighborhoodSampler
 from .surroundings import (
     allotted_threads,
@@ -22,6 +22,7 @@ __all__ = [
     "allotted_threads",
     "as_rows",
     "body_precision",
+    "device_of",
     "device_or_cpu",
     "embed",
     "feature_gap",

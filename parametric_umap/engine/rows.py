@@ -18,7 +18,7 @@ def as_rows(X, prepare, device):
 
     Parameters
     ----------
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
         The rows.
     prepare : callable
         Maps a tensor of rows to what the network takes, such as `Standardize`.
@@ -29,7 +29,7 @@ def as_rows(X, prepare, device):
     -------
     rows : Tensor or HostRows
         ``rows.index_select(0, index)`` gives the prepared rows of an index tensor; dense, float32 and on the device.
-        Rows stay on the host where they are sparse and wide, or take more than half of a GPU's free memory.
+        Rows stay as they are where they are sparse and wide, or would take more than half of a GPU's free memory.
     """
     width = prepare(to_tensor(X[:1], device)).shape[1]
     if (sp.issparse(X) and width > DENSE_WIDTH) or 4 * X.shape[0] * width > _room(device):
@@ -45,11 +45,11 @@ def _room(device):
 
 
 class HostRows:
-    """Rows that stay in the host's memory, as they are, and come to the device a batch at a time.
+    """Rows that stay as they are, most often in the host's memory, and come to the network a batch at a time.
 
     Parameters
     ----------
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features)
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features)
         The rows.
     width : int
         Number of features of a prepared row.
@@ -65,13 +65,16 @@ class HostRows:
         self.dtype = torch.float32
         self.prepare = prepare
         self.device = device
-        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        from_the_host = device.type == "cuda" and not isinstance(X, torch.Tensor)
+        self.stream = torch.cuda.Stream(device) if from_the_host else None
 
     def __len__(self):
         return self.shape[0]
 
     def index_select(self, dim, index):
         """Take rows by an index tensor; named as a tensor's own method. `dim` is 0."""
+        if isinstance(self.X, torch.Tensor):
+            return self.prepare(self.X.index_select(0, index.to(self.X.device)).to(self.device))
         rows = to_tensor(self.X[index.cpu().numpy()], "cpu")
         if self.stream is None:
             return self.prepare(rows.to(self.device))
@@ -141,14 +144,14 @@ def embed(prepare, network, X, device):
         Maps a tensor of rows to what the network takes.
     network : torch.nn.Module
         In evaluation mode, on the device.
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
         The rows, in the user's units.
     device : torch.device
         Where the network is.
 
     Returns
     -------
-    embedding : ndarray of shape (n_samples, n_components), float32
+    embedding : Tensor of shape (n_samples, n_components), float32, where X is
         Their coordinates.
 
     Raises
@@ -157,9 +160,9 @@ def embed(prepare, network, X, device):
         If a coordinate is not finite: the rows lie so far from the fitted ones that the network overflows.
     """
     with limited_threads(allotted_threads()), torch.inference_mode():
-        parts = [network(prepare(to_tensor(X[chunk], device))).cpu() for chunk in _chunks(X)]
-    embedding = torch.cat(parts).numpy()
-    if not np.isfinite(embedding).all():
+        parts = [network(prepare(to_tensor(X[chunk], device))).to(device_of(X)) for chunk in _chunks(X)]
+    embedding = torch.cat(parts)
+    if not embedding.isfinite().all():
         raise ValueError(
             "X has rows for which the encoder's output is not finite: they are too far from the fitted ones."
         )
@@ -168,8 +171,15 @@ def embed(prepare, network, X, device):
 
 def to_tensor(X, device):
     """Copy rows to a dense tensor on the device; float64 stays where the device has it."""
+    if isinstance(X, torch.Tensor):
+        return X.to(device, copy=True, memory_format=torch.contiguous_format)
     X = X.toarray() if sp.issparse(X) else np.array(X, order="C")
     return torch.from_numpy(X).to(device, dtype=torch.float32 if torch.device(device).type == "mps" else None)
+
+
+def device_of(X):
+    """Where rows are: the device of a tensor, the CPU for those of NumPy and SciPy."""
+    return X.device if isinstance(X, torch.Tensor) else torch.device("cpu")
 
 
 def _chunks(X):

@@ -5,14 +5,17 @@ by a homogeneous metric, such as the Euclidean distance, sees float32 rows of mo
 large offset nor extreme units cost precision; cosine distances are half the squared Euclidean distances of unit rows.
 """
 
+from math import floor, log2
+
 import numpy as np
 import scipy.sparse as sp
 import torch
 from sklearn.preprocessing import normalize
 
+from ..containers import array_namespace, as_numpy
 from .descent import neighbor_descent
 from .distances import row_distances
-from .exact import exact_by_scikit_learn, exact_euclidean, roomy_device
+from .exact import exact_by_scikit_learn, exact_euclidean, middle, roomy_device
 from .given import checked_knn, neighbors_of_distances
 from .metrics import (
     ALIASES,
@@ -57,7 +60,7 @@ def nearest_neighbors(
 
     Parameters
     ----------
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
         The rows. A sparse matrix is never made dense.
     n_neighbors : int
         Number of neighbours, the row itself counted, as in umap-learn; at most `n_samples`.
@@ -68,7 +71,8 @@ def nearest_neighbors(
     metric_kwds : dict or None, default=None
         Arguments of the metric, such as ``{"p": order}`` for "minkowski".
     device : str or torch.device, default="cpu"
-        Where Euclidean, cosine or correlation neighbours of dense rows are searched.
+        Where Euclidean, cosine or correlation neighbours of dense rows are searched; rows that are a tensor are
+        searched where they are. All other neighbours are searched on the CPU.
     n_jobs : int or None, default=None
         Threads of pynndescent and of scikit-learn's search; None takes all.
     random_state : int, RandomState or None, default=None
@@ -92,10 +96,11 @@ def nearest_neighbors(
     how = {"n_jobs": n_jobs, "random_state": random_state}
     metric = ALIASES.get(metric, metric) if isinstance(metric, str) else metric
     if metric not in (COMMON_SPARSE if sp.issparse(X) else COMMON):
-        return _by_function(X, n_neighbors, metric, metric_kwds or {}, **how)
+        return _by_function(as_numpy(X), n_neighbors, metric, metric_kwds or {}, **how)
     if metric == "correlation":
         X = X - X.mean(axis=1, keepdims=True)
-        constant = np.abs(X).max(axis=1) <= 4 * np.finfo(X.dtype).eps * np.abs(X).max(initial=0)
+        xp = array_namespace(X)
+        constant = xp.amax(abs(X), axis=1) <= 4 * xp.finfo(X.dtype).eps * _largest(X)
         X[constant] = 0
     if metric in ("cosine", "correlation"):
         indices, chords = nearest_neighbors(_unit_rows(X), n_neighbors, device=device, **how)
@@ -105,13 +110,14 @@ def nearest_neighbors(
         return indices, distances**2
     X, scale = _moderate(X)
     if metric == "euclidean" and not sp.issparse(X):
-        rows = torch.from_numpy(X).to(roomy_device(device, X.nbytes))
+        rows = X if isinstance(X, torch.Tensor) else torch.from_numpy(X).to(roomy_device(device, X.nbytes))
         if _work(X) <= PARTITIONED_WORK[rows.device.type]:
             found = exact_euclidean(rows, n_neighbors)
         else:
             found = partitioned_euclidean(rows, n_neighbors, random_state)
         indices, distances = (array.cpu().numpy() for array in found)
     else:
+        X = as_numpy(X)
         search = {"metric": metric, "metric_kwds": metric_kwds or {}, "n_jobs": n_jobs}
         if _work(X) <= DESCENT_WORK:
             indices, distances = exact_by_scikit_learn(X, X, n_neighbors, **search)
@@ -128,7 +134,7 @@ def unique_rows(X):
 
     Parameters
     ----------
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features)
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features)
         The rows.
 
     Returns
@@ -138,6 +144,11 @@ def unique_rows(X):
     place : ndarray of shape (n_samples,), int64
         Which of these each row is.
     """
+    if isinstance(X, torch.Tensor):
+        copies, place = torch.unique(X, dim=0, return_inverse=True)
+        first = torch.full((len(copies),), len(X), device=X.device)
+        first, order = first.scatter_reduce(0, place, torch.arange(len(X), device=X.device), "amin").sort()
+        return as_numpy(first), as_numpy(order.argsort()[place])
     places, first, place = {}, [], np.empty(X.shape[0], dtype=np.int64)
     if sp.issparse(X):
         X = X.sorted_indices()
@@ -221,15 +232,18 @@ def _work(X):
 
 def _unit_rows(X):
     """Rows of length 1; rows of zeros become a unit vector of their own, orthogonal to all others."""
-    largest = abs(X).max(axis=1)
-    largest = largest.toarray().ravel() if sp.issparse(X) else largest
+    xp = array_namespace(X)
+    largest = abs(X).max(axis=1).toarray().ravel() if sp.issparse(X) else xp.amax(abs(X), axis=1)
     zero = largest == 0
-    inverse = 1 / np.where(zero, 1, largest).astype(np.float64)  # so that no square leaves the floating point's range
-    X = normalize(sp.diags_array(inverse) @ X if sp.issparse(X) else X * inverse[:, None]).astype(X.dtype)
-    if not zero.any():
-        return X
-    column = zero.astype(X.dtype)[:, None]
-    return sp.hstack([X, sp.csr_array(column)], format="csr") if sp.issparse(X) else np.hstack([X, column])
+    inverse = 1 / xp.asarray(xp.where(zero, 1, largest), dtype=xp.float64)  # so that no square leaves the range
+    column = xp.asarray(zero, dtype=X.dtype)[:, None]
+    if sp.issparse(X):
+        X = normalize(sp.diags_array(inverse) @ X).astype(X.dtype)
+        return sp.hstack([X, sp.csr_array(column)], format="csr") if zero.any() else X
+    units = X * inverse[:, None]
+    units /= xp.where(zero, 1, xp.linalg.norm(units, axis=1))[:, None]
+    units = xp.asarray(units, dtype=X.dtype)
+    return xp.hstack([units, column]) if zero.any() else units
 
 
 def _moderate(X):
@@ -238,29 +252,35 @@ def _moderate(X):
     Dense float64 rows are centred before they lose digits. Float32 rows of moderate units are not copied at all, as
     there may be no room for a second copy.
     """
+    xp = array_namespace(X)
     largest = _largest(X)
-    if X.dtype == np.float32 and (2**-30 <= largest <= 2**30 or largest == 0):
-        return X.tocsr() if sp.issparse(X) else np.require(X, requirements="CW"), 1.0  # torch wants writable rows
+    if X.dtype == xp.float32 and (2**-30 <= largest <= 2**30 or largest == 0):
+        return X.tocsr() if sp.issparse(X) else _contiguous(X), 1.0
     scale = _power_of_two(largest)
-    X = X / X.dtype.type(scale)
+    X = X / scale
     if sp.issparse(X):
         return X.tocsr().astype(np.float32), scale
-    if X.dtype == np.float32:
-        return np.ascontiguousarray(X), scale
-    X -= np.median(X[:: -(-len(X) // 1000)], axis=0)  # not the mean, which a single far row would move from the others
+    if X.dtype == xp.float32:
+        return _contiguous(X), scale
+    X -= xp.asarray(middle(torch.as_tensor(X)))
     spread = _power_of_two(_largest(X))
     X /= spread
-    return np.ascontiguousarray(X, dtype=np.float32), scale * spread
+    return _contiguous(xp.asarray(X, dtype=xp.float32)), scale * spread
+
+
+def _contiguous(X):
+    """Dense rows one after the other, and writable, as torch wants them."""
+    return X.contiguous() if isinstance(X, torch.Tensor) else np.require(X, requirements="CW")
 
 
 def _largest(X):
     """The greatest magnitude, without a copy of the rows."""
-    return max(X.max(), -X.min())
+    return float(max(X.max(), -X.min()))
 
 
 def _power_of_two(number):
     """The power of two just below: dividing by it rounds nothing."""
-    return 2.0 ** np.floor(np.log2(number)) if number > 0 else 1.0
+    return 2.0 ** floor(log2(number)) if number > 0 else 1.0
 
 
 def _self_first(indices, distances):

@@ -4,6 +4,8 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.validation import check_array
 
+from ..containers import as_numpy
+
 
 def checked_knn(precomputed_knn, n_samples, n_neighbors):
     """Make sure that given neighbours are some, of the rows that there are.
@@ -33,8 +35,9 @@ def checked_knn(precomputed_knn, n_samples, n_neighbors):
     if len(precomputed_knn) < 2:
         raise ValueError(f"precomputed_knn must hold indices and distances; got {len(precomputed_knn)} item(s).")
     name = "precomputed_knn"
-    indices = check_array(precomputed_knn[0], dtype=np.int64, input_name=name)
-    distances = check_array(precomputed_knn[1], dtype=np.float32, ensure_all_finite=False, input_name=name)
+    indices, distances = map(as_numpy, precomputed_knn[:2])
+    indices = check_array(indices, dtype=np.int64, input_name=name)
+    distances = check_array(distances, dtype=np.float32, ensure_all_finite=False, input_name=name)
     if indices.shape != distances.shape or len(indices) != n_samples:
         raise ValueError(
             f"precomputed_knn must hold two arrays of one shape with {n_samples} rows, as many as X has; "

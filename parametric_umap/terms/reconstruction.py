@@ -1,5 +1,6 @@
 """The loss by which a decoder is trained, and its curves."""
 
+from functools import partial
 from numbers import Real
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from sklearn.utils import check_array
 from torch import nn
 
+from ..containers import checked_rows
 from ..engine import as_rows, training_mode
 from ..losses import check_number
 
@@ -19,9 +21,9 @@ def validation_rows(validation, X, random_state):
 
     Parameters
     ----------
-    validation : float, {array-like, sparse matrix} or None
+    validation : float, {array-like, sparse matrix, Tensor} or None
         A share of the rows, other rows, or none.
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features)
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features)
         The rows of the fit.
     random_state : RandomState
         Draws the share.
@@ -30,7 +32,7 @@ def validation_rows(validation, X, random_state):
     -------
     held_out : ndarray of shape (n_samples,), bool
         Which rows of the fit the decoder must not be trained on.
-    rows : {ndarray, csr_matrix, csr_array} of shape (n_validation, n_features) or None
+    rows : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_validation, n_features) or None
         Those on which it is judged.
 
     Raises
@@ -47,7 +49,8 @@ def validation_rows(validation, X, random_state):
         held_out[random_state.permutation(n_samples)[:n_held_out]] = True
         return held_out, X[held_out]
     name = "reconstruction_validation"
-    rows = check_array(validation, accept_sparse="csr", dtype=[np.float64, np.float32], input_name=name)
+    check = partial(check_array, accept_sparse="csr", dtype=[np.float64, np.float32], input_name=name)
+    rows = checked_rows(validation, check, input_name=name)
     if rows.shape[1] != n_features:
         raise ValueError(f"{name} has {rows.shape[1]} features; it must have {n_features}, as X has.")
     return held_out, rows
@@ -83,7 +86,7 @@ class Reconstruction(nn.Module):
     ----------
     decoder : torch.nn.Module
         It is trained.
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features)
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features)
         The rows.
     loss : {"mse", "bce"} or callable
         Of the decoder's rows and the true ones, in the user's units. "mse" is relative to the rows' variance.
@@ -147,7 +150,7 @@ class ReconstructionCurve:
         What is trained.
     prepare, network : callable, torch.nn.Module
         The parts of the encoder.
-    X : {ndarray, csr_matrix, csr_array} of shape (n_validation, n_features) or None
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_validation, n_features) or None
         Rows that the decoder is not trained on.
     device : torch.device
         Where it is trained.
@@ -192,4 +195,6 @@ class ReconstructionCurve:
 
 def _variance(X, n_rows=5000):
     sample = X[:: -(-X.shape[0] // n_rows)]
+    if isinstance(sample, torch.Tensor):
+        return sample.double().var(dim=0, correction=0).mean().item()
     return float(np.var(sample.toarray() if sp.issparse(sample) else sample, axis=0, dtype=np.float64).mean())

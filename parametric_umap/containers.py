@@ -1,0 +1,150 @@
+"""The containers that rows come in, beside those of NumPy and SciPy, and that an embedding goes out in.
+
+Torch tensors are always taken, arrays of the array API standard (https://data-apis.org/array-api) where scikit-learn's
+``array_api_dispatch`` is on. What lies on a CUDA device stays there, as a tensor; all else is looked at as an ndarray.
+"""
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from sklearn import config_context
+from sklearn.utils import assert_all_finite
+from sklearn.utils._array_api import get_namespace
+
+CPU = 1  # DLPack's name of the host
+
+
+def checked_rows(X, check, *, input_name="X", estimator_name=None):
+    """Make sure that rows are some, whatever holds them.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix, Tensor} of shape (n_samples, n_features)
+        The rows. Gradients of a tensor are not followed.
+    check : callable
+        Checks array-likes and sparse matrices: scikit-learn's ``check_array`` or ``validate_data``, with its arguments.
+    input_name, estimator_name : str
+        What errors call the rows, and who refuses them.
+
+    Returns
+    -------
+    rows : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features)
+        What `check` returned; rows on a CUDA device as a tensor there, in float32 or float64, which is a view of them
+        if they are that.
+
+    Raises
+    ------
+    ValueError
+        If `check` refuses such rows, or a tensor is not dense.
+    """
+    X = _viewed(X)
+    if not isinstance(X, torch.Tensor):
+        return check(X)
+    if X.layout is not torch.strided:
+        raise ValueError(f"{input_name} is a {X.layout} tensor; it must be a dense one, or a sparse matrix of SciPy.")
+    if not _stays(X) or X.ndim != 2 or X.is_complex():
+        return check(as_numpy(X))
+    with config_context(assume_finite=True):
+        check(np.broadcast_to(np.float32(0), X.shape))  # the shape alone, which takes no memory
+    X = X if X.dtype in (torch.float32, torch.float64) else X.double()
+    assert_all_finite(as_numpy(torch.stack(X.aminmax())), estimator_name=estimator_name, input_name=input_name)
+    return X
+
+
+def in_container_of(X, result):
+    """Answer in the container of a question.
+
+    Parameters
+    ----------
+    X : object
+        What the user gave.
+    result : Tensor
+        The answer to it.
+
+    Returns
+    -------
+    result : {ndarray, Tensor, array}
+        A tensor, or an array of the standard, if X is one, on the device of X; else an ndarray.
+    """
+    if isinstance(X, torch.Tensor):
+        return result.to(X.device)
+    namespace = _standard_namespace(X)
+    if namespace is None:
+        return as_numpy(result)
+    view = _viewed(X)
+    answer = namespace.from_dlpack(result.to(view.device if isinstance(view, torch.Tensor) else "cpu"))
+    return answer if answer.device == X.device else answer.to_device(X.device)
+
+
+def as_numpy(given):
+    """Bring to the host what is needed there.
+
+    Parameters
+    ----------
+    given : object
+        A tensor or an array of the standard, or anything else.
+
+    Returns
+    -------
+    taken : object
+        An ndarray of such an array, a view where it is on the host; anything else as it is.
+    """
+    given = _viewed(given)
+    if not isinstance(given, torch.Tensor):
+        return given
+    given = given.cpu()
+    return (given.double() if given.dtype == torch.bfloat16 else given).numpy(force=True)
+
+
+def array_namespace(X):
+    """The library of an array: torch for tensors, else numpy. What both call the same, both do the same."""
+    return torch if isinstance(X, torch.Tensor) else np
+
+
+def stacked(known, X):
+    """Put rows on top of others.
+
+    Parameters
+    ----------
+    known : {ndarray, csr_matrix, csr_array} of shape (n_known, n_features)
+        The rows on top, on the host.
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features)
+        Those below.
+
+    Returns
+    -------
+    rows : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_known + n_samples, n_features)
+        All of them, of the type and on the device of those below; sparse if either are.
+    """
+    if sp.issparse(X) or sp.issparse(known):
+        X = as_numpy(X)
+        return sp.vstack([known, X]).astype(X.dtype).tocsr()
+    if isinstance(X, torch.Tensor):
+        return torch.cat([torch.tensor(known, dtype=X.dtype, device=X.device), X])
+    return np.vstack([known, X]).astype(X.dtype)
+
+
+def _viewed(X):
+    """A tensor or an array of the standard as a tensor or an ndarray that shares its memory; anything else as it is."""
+    if isinstance(X, torch.Tensor):
+        return X.detach()
+    if _standard_namespace(X) is None:
+        return X
+    if X.__dlpack_device__()[0] == CPU:
+        return np.from_dlpack(X)
+    if min(getattr(X, "strides", None) or [0]) < 0:  # from which torch makes no tensor
+        X = X.copy()
+    return torch.from_dlpack(X)
+
+
+def _standard_namespace(X):
+    """The library of an array of the standard, if scikit-learn is to call it; None for tensors and ndarrays, too."""
+    if isinstance(X, np.ndarray | torch.Tensor) or not hasattr(X, "__dlpack_device__"):
+        return None
+    namespace, is_dispatched = get_namespace(X)
+    return namespace if is_dispatched else None
+
+
+def _stays(tensor):
+    """Whether rows are used where they are."""
+    return tensor.device.type == "cuda"
