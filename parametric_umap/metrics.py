@@ -1,10 +1,20 @@
 """How well an embedding keeps what is near, near; beside ``sklearn.manifold.trustworthiness``."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
+from .typing import Rows
 
-def knn_accuracy(embedding, y, embedding_test=None, y_test=None, *, n_neighbors=10):
+
+def knn_accuracy(
+    embedding: ArrayLike,
+    y: ArrayLike,
+    embedding_test: ArrayLike | None = None,
+    y_test: ArrayLike | None = None,
+    *,
+    n_neighbors: int = 10,
+) -> float:
     """Share of rows whose label is the majority label of their nearest embedded neighbours.
 
     Parameters
@@ -32,7 +42,7 @@ def knn_accuracy(embedding, y, embedding_test=None, y_test=None, *, n_neighbors=
     return float(classifier.score(embedding_test, y_test))
 
 
-def neighborhood_recall(X, embedding, *, n_neighbors=15):
+def neighborhood_recall(X: Rows, embedding: ArrayLike, *, n_neighbors: int = 15) -> float:
     """Share of each row's nearest neighbours that are still among its nearest neighbours in the embedding.
 
     Parameters

@@ -5,12 +5,16 @@ by a homogeneous metric, such as the Euclidean distance, sees float32 rows of mo
 large offset nor extreme units cost precision; cosine distances are half the squared Euclidean distances of unit rows.
 """
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances
 from sklearn.preprocessing import normalize
 
+from ..typing import FloatArray, Matrix, Metric, Seed
 from .descent import neighbor_descent
 from .exact import exact_by_scikit_learn, exact_euclidean
 from .given import checked_knn, neighbors_of_distances
@@ -51,8 +55,15 @@ DESCENT_WORK_OF_PAIRS = 2e10
 
 
 def nearest_neighbors(
-    X, n_neighbors, *, metric="euclidean", metric_kwds=None, device="cpu", n_jobs=None, random_state=None
-):
+    X: Matrix,
+    n_neighbors: int,
+    *,
+    metric: Metric = "euclidean",
+    metric_kwds: dict[str, Any] | None = None,
+    device: str | torch.device = "cpu",
+    n_jobs: int | None = None,
+    random_state: Seed = None,
+) -> tuple[NDArray[np.int32], FloatArray]:
     """Find the nearest neighbours of each row among all rows.
 
     Parameters
@@ -89,7 +100,7 @@ def nearest_neighbors(
     """
     if sp.issparse(X) and metric not in SPARSE_METRICS:
         raise ValueError(f"metric={metric!r} is not for sparse rows; allowed are {SPARSE_METRICS}.")
-    how = {"n_jobs": n_jobs, "random_state": random_state}
+    how: dict[str, Any] = {"n_jobs": n_jobs, "random_state": random_state}
     metric = ALIASES.get(metric, metric) if isinstance(metric, str) else metric
     if metric not in (COMMON_SPARSE if sp.issparse(X) else COMMON):
         return _by_function(X, n_neighbors, metric, metric_kwds or {}, **how)
@@ -99,10 +110,10 @@ def nearest_neighbors(
         X[constant] = 0
     if metric in ("cosine", "correlation"):
         indices, chords = nearest_neighbors(_unit_rows(X), n_neighbors, device=device, **how)
-        return indices, chords**2 / 2
+        return indices, np.float32(0.5) * np.square(chords)
     if metric == "sqeuclidean":
         indices, distances = nearest_neighbors(X, n_neighbors, device=device, **how)
-        return indices, distances**2
+        return indices, np.square(distances)
     X, scale = _moderate(X)
     if metric == "euclidean" and not sp.issparse(X):
         rows = torch.from_numpy(X).to(_roomy(device, X.nbytes))
@@ -123,7 +134,9 @@ def nearest_neighbors(
     return indices, (distances * scale).astype(np.float32)
 
 
-def distance_matrix(X, metric="euclidean", metric_kwds=None):
+def distance_matrix(
+    X: Matrix, metric: Metric = "euclidean", metric_kwds: dict[str, Any] | None = None
+) -> NDArray[np.floating]:
     """Measure the distances between all rows.
 
     Parameters
@@ -149,7 +162,7 @@ def distance_matrix(X, metric="euclidean", metric_kwds=None):
     return distances
 
 
-def unique_rows(X):
+def unique_rows(X: Matrix) -> NDArray[np.int64]:
     """Find each row's first copy.
 
     Parameters
@@ -162,7 +175,7 @@ def unique_rows(X):
     first : ndarray of shape (n_unique,), int64
         Indices of the rows that equal none before, rising.
     """
-    places = {}
+    places: dict[Any, int] = {}
     if sp.issparse(X):
         X = X.sorted_indices()
         X.eliminate_zeros()
@@ -176,7 +189,12 @@ def unique_rows(X):
     return np.fromiter(places.values(), dtype=np.int64, count=len(places))
 
 
-def disconnected(indices, distances, metric, disconnection_distance=None):
+def disconnected(
+    indices: NDArray[np.integer],
+    distances: FloatArray,
+    metric: Metric,
+    disconnection_distance: float | None = None,
+) -> tuple[NDArray[np.integer], FloatArray]:
     """Forget the neighbours that are too far to be any.
 
     Parameters
@@ -202,8 +220,7 @@ def disconnected(indices, distances, metric, disconnection_distance=None):
         If no row has any neighbour left.
     """
     if disconnection_distance is None:
-        bounded = isinstance(metric, str) and ALIASES.get(metric, metric) in DISCONNECTION_DISTANCES
-        disconnection_distance = DISCONNECTION_DISTANCES[metric] if bounded else np.inf
+        disconnection_distance = DISCONNECTION_DISTANCES.get(metric, np.inf) if isinstance(metric, str) else np.inf
     far = distances >= disconnection_distance
     far[:, 0] = False
     if far[:, 1:].all():
@@ -237,7 +254,7 @@ def _by_function(X, n_neighbors, metric, metric_kwds, n_jobs, random_state):
 
 
 def _of_type(X, metric):
-    """Rows of the type that a function takes: bytes for the metrics of packed bits, else float32."""
+    """Matrix of the type that a function takes: bytes for the metrics of packed bits, else float32."""
     if metric not in ("bit_hamming", "bit_jaccard"):
         return (X.tocsr() if sp.issparse(X) else np.ascontiguousarray(X)).astype(np.float32)
     packed = X.astype(np.uint8)
@@ -259,7 +276,7 @@ def _work(X):
 
 
 def _unit_rows(X):
-    """Rows of length 1; rows of zeros become a unit vector of their own, orthogonal to all others."""
+    """Matrix of length 1; rows of zeros become a unit vector of their own, orthogonal to all others."""
     largest = abs(X).max(axis=1)
     largest = largest.toarray().ravel() if sp.issparse(X) else largest
     zero = largest == 0
@@ -272,7 +289,7 @@ def _unit_rows(X):
 
 
 def _moderate(X):
-    """Rows as float32 whose squares are finite and not lost, and the number that they were divided by.
+    """Matrix as float32 whose squares are finite and not lost, and the number that they were divided by.
 
     Dense float64 rows are centred before they lose digits. Float32 rows of moderate units are not copied at all, as
     there may be no room for a second copy.
