@@ -111,7 +111,7 @@ def _leading_eigenvectors(walk, n_vectors, root_degree, random_state, device):
         return np.linalg.eigh(walk.toarray())[1][:, : -n_vectors - 1 : -1]
     start = random_state.normal(size=(n, n_vectors))
     start[:, 0] = root_degree
-    if device.type == "cuda":
+    if device.type == "cuda":  # only on a GPU
         start = np.hstack([start, random_state.normal(size=(n, FILTER_SPARE))])
         vectors = _filtered_iteration(walk, n_vectors, start, device)
         if vectors is not None:

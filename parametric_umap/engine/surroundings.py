@@ -133,10 +133,10 @@ def surroundings(device, n_jobs=None, seed=None):
         if seed is not None:
             stack.callback(torch.set_rng_state, torch.get_rng_state())
             torch.default_generator.manual_seed(seed)
-            if device.type == "cuda":
+            if device.type == "cuda":  # only on a GPU
                 stack.callback(torch.cuda.set_rng_state, torch.cuda.get_rng_state(device), device)
                 torch.cuda.default_generators[device.index].manual_seed(seed)
-            elif device.type == "mps":
+            elif device.type == "mps":  # only on a GPU
                 stack.callback(torch.mps.set_rng_state, torch.mps.get_rng_state())
                 torch.mps.manual_seed(seed)
         yield
