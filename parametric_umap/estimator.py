@@ -1,11 +1,11 @@
 """The estimator: parameters, validation, the flow of `fit`, and what is kept of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from numbers import Integral, Real
 from os import PathLike
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 from warnings import warn
 
 import numpy as np
@@ -38,29 +38,18 @@ from .persistence import load, save
 from .progress import check_report_interval
 from .supervision import labels_with_unknown
 from .terms import RECONSTRUCTION_LOSSES, checked_landmarks
-from .typing import FloatArray, MakesModule, Matrix, Metric, Rows, Seed, TensorLoss
+from .typing import FloatArray, MakesModule, Matrix, Metric, Rows, Seed, TensorLoss, keeps_signature
 
 # The learning rate of `partial_fit` is lower by this, so that old points stay where they are.
 PARTIAL_FIT_SLOWER = 4.0
 # Trustworthiness takes all distances between the rows.
 SCORED_ROWS = 5000
 
-Method = TypeVar("Method", bound=Callable[..., Any])
-
 
 def _has_decoder(estimator):
     if estimator.decoder is None or estimator.decoder is False:
         raise AttributeError("inverse_transform needs a decoder; fit with decoder=True or a module.")
     return True
-
-
-# scikit-learn is not typed: a type checker would take what its decorators return for anything at all.
-def _validates_parameters(method: Method) -> Method:
-    return _fit_context(prefer_skip_nested_validation=True)(method)
-
-
-def _needs_decoder(method: Method) -> Method:
-    return available_if(_has_decoder)(method)
 
 
 class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -449,7 +438,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.verbose = verbose
         self.report_interval = report_interval
 
-    @_validates_parameters
+    @keeps_signature(_fit_context(prefer_skip_nested_validation=True))
     def fit(
         self,
         X: Rows,
@@ -498,7 +487,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             self.reference_rows_ = reference_rows(rows)
         return self
 
-    @_validates_parameters
+    @keeps_signature(_fit_context(prefer_skip_nested_validation=True))
     def partial_fit(self, X: Rows, y: ArrayLike | None = None) -> Self:
         """Add rows to a fitted map without letting it drift.
 
@@ -597,7 +586,7 @@ class ParametricUMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         check_is_fitted(self)
         return embed(*parts(self.encoder_), self._validated(X, reset=False), self.device_)
 
-    @_needs_decoder
+    @keeps_signature(available_if(_has_decoder))
     def inverse_transform(self, X: ArrayLike) -> FloatArray:
         """Map coordinates back to rows, by the decoder.
 

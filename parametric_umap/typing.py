@@ -1,14 +1,24 @@
 """The types of the public API, for annotations: what a type checker knows of rows, metrics, modules and seeds."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["FloatArray", "MakesModule", "Matrix", "Metric", "Rows", "Seed", "SparseMatrix", "TensorLoss"]
+__all__ = [
+    "FloatArray",
+    "MakesModule",
+    "Matrix",
+    "Metric",
+    "Rows",
+    "Seed",
+    "SparseMatrix",
+    "TensorLoss",
+    "keeps_signature",
+]
 
 
 class SparseMatrix(Protocol):
@@ -27,3 +37,21 @@ Metric = str | Callable[..., Any]
 MakesModule = Callable[[int, int], torch.nn.Module]
 TensorLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Seed = int | np.random.RandomState | None
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def keeps_signature(decorator: Callable[[Any], Any]) -> Callable[[Function], Function]:
+    """Tell a type checker that what a decorator gives is called as what it is given.
+
+    Parameters
+    ----------
+    decorator : callable
+        One of scikit-learn's, which have no types.
+
+    Returns
+    -------
+    decorator : callable
+        The same.
+    """
+    return decorator
