@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint
+.PHONY: demo test lint dist
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python benchmarks/demo.py
@@ -13,6 +13,10 @@ test: $(INSTALLED)
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+dist: $(INSTALLED)
+	$(VENV)/bin/python -m build
 
 # One environment for all of the above.
 $(INSTALLED): pyproject.toml constraints.txt

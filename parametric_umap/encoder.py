@@ -2,6 +2,7 @@
 
 import copy
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -134,6 +135,9 @@ class Encoder(nn.Sequential):
     generator : torch.Generator
         Source of the initial weights, on the CPU.
     """
+
+    standardize: Standardize
+    network: "Perceptron"
 
     def __init__(self, standardize, n_components, hidden_layer_sizes, activation, generator):
         network = Perceptron(standardize.width, n_components, hidden_layer_sizes, activation, generator)
@@ -296,7 +300,7 @@ def checked_encoder(encoder, X, n_components):
     return encoder
 
 
-def parts(encoder):
+def parts(encoder: nn.Module) -> tuple[Callable[[torch.Tensor], torch.Tensor], nn.Module]:
     """Split an encoder into what prepares the rows, which is not trained and so done once, and what is trained.
 
     Parameters

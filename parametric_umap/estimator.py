@@ -1,16 +1,21 @@
 """The estimator: parameters, validation, the flow of `fit`, and what is kept of it."""
 
+from collections.abc import Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
 from numbers import Integral, Real
+from os import PathLike
+from typing import Any, Literal, Self
 from warnings import warn
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+from joblib import Memory
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
-from sklearn.utils import _safe_indexing
+from sklearn.utils import Bunch, _safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metaestimators import available_if
@@ -37,6 +42,7 @@ from .persistence import load, save
 from .progress import CallbackSupportMixin, Progress, check_report_interval
 from .supervision import check_target_metric, labels_with_unknown
 from .terms import RECONSTRUCTION_LOSSES, checked_landmarks
+from .typing import FloatArray, MakesModule, Metric, Rows, Seed, TensorLoss, keeps_signature
 
 # The learning rate of `partial_fit` is lower by this, so that old points stay where they are.
 PARTIAL_FIT_SLOWER = 4.0
@@ -270,6 +276,22 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     (450, 2)
     """
 
+    embedding_: FloatArray
+    graph_: sp.csr_array
+    encoder_: torch.nn.Module
+    decoder_: torch.nn.Module
+    init_embedding_: FloatArray
+    reference_rows_: Any
+    rad_orig_: NDArray[np.float64]
+    rad_emb_: NDArray[np.float64]
+    loss_curve_: dict[str, NDArray[np.float64]]
+    a_: float
+    b_: float
+    device_: torch.device
+    n_samples_seen_: int
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+
     _parameter_constraints = {
         "n_neighbors": [Interval(Integral, 2, None, closed="left")],
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -330,63 +352,63 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
 
     def __init__(
         self,
-        n_neighbors=15,
-        n_components=2,
+        n_neighbors: int = 15,
+        n_components: int = 2,
         *,
-        metric="euclidean",
-        metric_kwds=None,
-        precomputed_knn=None,
-        disconnection_distance=None,
-        unique=False,
-        min_dist=0.1,
-        spread=1.0,
-        a=None,
-        b=None,
-        set_op_mix_ratio=1.0,
-        local_connectivity=1.0,
-        repulsion_strength=1.0,
-        negative_sample_rate=5,
-        target_metric=None,
-        target_metric_kwds=None,
-        target_n_neighbors=None,
-        target_weight=0.5,
-        encoder=None,
-        decoder=None,
-        reconstruction_loss="mse",
-        reconstruction_weight=1.0,
-        reconstruction_validation=None,
-        autoencoder=False,
-        hidden_layer_sizes=(160, 160, 160, 160, 160),
-        activation="silu",
-        pca_variance=0.95,
-        input_noise=0.5,
-        init="spectral",
-        init_scale=3.3,
-        init_epochs=None,
-        init_batch_size=500,
-        init_learning_rate=1e-2,
-        n_epochs=30,
-        batches_per_epoch=None,
-        sampling="neighborhoods",
-        batch_size=1024,
-        learning_rate=1e-2,
-        landmark_weight=1.0,
-        landmark_loss=None,
-        global_correlation_weight=0.0,
-        densmap=False,
-        dens_lambda=2.0,
-        dens_frac=0.3,
-        dens_var_shift=0.1,
-        output_dens=False,
-        output_metric="euclidean",
-        warm_start=False,
-        device="auto",
-        n_jobs=None,
-        memory=None,
-        random_state=None,
-        verbose=False,
-        report_interval=5,
-    ):
+        metric: Metric = "euclidean",
+        metric_kwds: dict[str, Any] | None = None,
+        precomputed_knn: Sequence[ArrayLike] | None = None,
+        disconnection_distance: float | None = None,
+        unique: bool = False,
+        min_dist: float = 0.1,
+        spread: float = 1.0,
+        a: float | None = None,
+        b: float | None = None,
+        set_op_mix_ratio: float = 1.0,
+        local_connectivity: float = 1.0,
+        repulsion_strength: float = 1.0,
+        negative_sample_rate: int = 5,
+        target_metric: Metric | None = None,
+        target_metric_kwds: dict[str, Any] | None = None,
+        target_n_neighbors: int | None = None,
+        target_weight: float = 0.5,
+        encoder: Literal["mlp", "linear"] | torch.nn.Module | MakesModule | None = None,
+        decoder: bool | torch.nn.Module | MakesModule | None = None,
+        reconstruction_loss: Literal["mse", "bce"] | TensorLoss = "mse",
+        reconstruction_weight: float = 1.0,
+        reconstruction_validation: float | Rows | None = None,
+        autoencoder: bool = False,
+        hidden_layer_sizes: list[int] | tuple[int, ...] = (160, 160, 160, 160, 160),
+        activation: Literal["silu", "relu", "gelu", "elu", "tanh"] = "silu",
+        pca_variance: float = 0.95,
+        input_noise: float = 0.5,
+        init: Literal["spectral", "pca", "random"] | ArrayLike = "spectral",
+        init_scale: float = 3.3,
+        init_epochs: int | None = None,
+        init_batch_size: int = 500,
+        init_learning_rate: float = 1e-2,
+        n_epochs: int = 30,
+        batches_per_epoch: int | None = None,
+        sampling: Literal["neighborhoods", "edges"] = "neighborhoods",
+        batch_size: int = 1024,
+        learning_rate: float = 1e-2,
+        landmark_weight: float = 1.0,
+        landmark_loss: TensorLoss | None = None,
+        global_correlation_weight: float = 0.0,
+        densmap: bool = False,
+        dens_lambda: float = 2.0,
+        dens_frac: float = 0.3,
+        dens_var_shift: float = 0.1,
+        output_dens: bool = False,
+        output_metric: OutputMetric = "euclidean",
+        warm_start: bool = False,
+        device: str | torch.device = "auto",
+        n_jobs: int | None = None,
+        memory: str | Memory | None = None,
+        random_state: Seed = None,
+        verbose: bool | int = False,
+        report_interval: int | dict[str, int] = 5,
+    ) -> None:
         self.n_neighbors = n_neighbors
         self.n_components = n_components
         self.metric = metric
@@ -443,8 +465,15 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         self.verbose = verbose
         self.report_interval = report_interval
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, precomputed_distances=None, landmark_positions=None):
+    @keeps_signature(_fit_context(prefer_skip_nested_validation=True))
+    def fit(
+        self,
+        X: Rows,
+        y: ArrayLike | None = None,
+        *,
+        precomputed_distances: Rows | None = None,
+        landmark_positions: ArrayLike | None = None,
+    ) -> Self:
         """Learn the map.
 
         Parameters
@@ -488,8 +517,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             self._learn(rows, y, progress, mapped_rows=X, place=place, **given)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None):
+    @keeps_signature(_fit_context(prefer_skip_nested_validation=True))
+    def partial_fit(self, X: Rows, y: ArrayLike | None = None) -> Self:
         """Add rows to a fitted map without letting it drift.
 
         The rows are learned together with `reference_rows_`, which are landmarks where they lie. Without a fit before,
@@ -552,7 +581,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         vars(self).update(fit.run(mapped_rows, place, references))
         progress.finish()
 
-    def fit_transform(self, X, y=None, **fit_params):
+    def fit_transform(self, X: Rows, y: ArrayLike | None = None, **fit_params: Any) -> FloatArray:
         """Learn the map, and return where it puts the rows.
 
         Parameters
@@ -571,7 +600,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         """
         return self._answer(X, torch.from_numpy(self.fit(X, y, **fit_params).embedding_))
 
-    def transform(self, X):
+    def transform(self, X: Rows) -> FloatArray:
         """Map rows by one forward pass of the encoder.
 
         May be called from several threads at once.
@@ -596,8 +625,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         check_is_fitted(self)
         return self._answer(X, embed(*parts(self.encoder_), self._validated(X, reset=False), self.device_))
 
-    @available_if(_has_decoder)
-    def inverse_transform(self, X):
+    @keeps_signature(available_if(_has_decoder))
+    def inverse_transform(self, X: ArrayLike) -> FloatArray:
         """Map coordinates back to rows, by the decoder.
 
         Parameters
@@ -623,7 +652,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             raise ValueError(f"X has {Z.shape[1]} coordinates, but the map has {self._n_features_out}.")
         return in_container_of(X, decode(self.decoder_, Z, self.device_))
 
-    def score(self, X, y=None):
+    def score(self, X: Rows, y: object = None) -> float:
         """Trustworthiness of the map on rows, so that a search can compare maps without labels.
 
         Parameters
@@ -653,7 +682,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             device=self.device_,
         )
 
-    def feature_attributions(self, X):
+    def feature_attributions(self, X: Rows) -> Bunch:
         """How each feature moves each point: the derivative of the map.
 
         Parameters
@@ -676,7 +705,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         X = self._validated(X, reset=False)
         return summarized(encoder_jacobian(self.encoder_, X, self.device_), X, _check_feature_names_in(self))
 
-    def novelty_score(self, X):
+    def novelty_score(self, X: Rows) -> FloatArray:
         """How unlike the fitted rows other rows are; the map has a place for any row, even for one that is nothing.
 
         Parameters
@@ -695,7 +724,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         rows = self._validated(X, reset=False)
         return in_container_of(X, novelty(prepare, rows, self.reference_rows_, self.reference_distance_, self.device_))
 
-    def save(self, path):
+    def save(self, path: str | PathLike[str]) -> None:
         """Write the fitted estimator to a file from which loading runs no code: safetensors, with JSON metadata.
 
         Parameters
@@ -718,7 +747,13 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         save(self, path)
 
     @classmethod
-    def load(cls, path, *, encoder=None, decoder=None):
+    def load(
+        cls,
+        path: str | PathLike[str],
+        *,
+        encoder: torch.nn.Module | MakesModule | None = None,
+        decoder: torch.nn.Module | MakesModule | None = None,
+    ) -> Self:
         """Read an estimator that `save` has written, with this version of the package or one before.
 
         Parameters
@@ -743,7 +778,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         """
         return load(cls, path, encoder, decoder)
 
-    def to_onnx(self, path, *, decoder=False):
+    def to_onnx(self, path: str | PathLike[str], *, decoder: bool = False) -> None:
         """Write the encoder, or the decoder, as an ONNX model.
 
         Parameters
@@ -766,7 +801,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         else:
             to_onnx(self.encoder_, self.n_features_in_, path, ("X", "embedding"))
 
-    def _validated(self, X, **options):
+    def _validated(self, X: Rows, **options: Any) -> Any:
         check = partial(validate_data, self, accept_sparse="csr", dtype=[np.float64, np.float32], **options)
         X = checked_rows(X, check, estimator_name=type(self).__name__)
         largest = max(X.max(), -X.min()) if X.dtype.itemsize == 8 else 0

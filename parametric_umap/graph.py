@@ -3,13 +3,21 @@
 import numpy as np
 import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 
 SMOOTH_K_TOLERANCE = 1e-5
 MIN_K_DIST_SCALE = 1e-3
 N_BISECTIONS = 64
 
 
-def fuzzy_simplicial_set(indices, distances, *, local_connectivity=1.0, set_op_mix_ratio=1.0, device="cpu"):
+def fuzzy_simplicial_set(
+    indices: NDArray[np.integer],
+    distances: NDArray[np.floating],
+    *,
+    local_connectivity: float = 1.0,
+    set_op_mix_ratio: float = 1.0,
+    device: str | torch.device = "cpu",
+) -> sp.csr_array:
     """Build the graph from the nearest neighbours.
 
     Equal to ``umap.umap_.fuzzy_simplicial_set`` on the same neighbours, within 1e-5 in every weight.
@@ -45,7 +53,13 @@ def fuzzy_simplicial_set(indices, distances, *, local_connectivity=1.0, set_op_m
     return graph
 
 
-def smooth_knn_dist(distances, *, local_connectivity=1.0, bandwidth=1.0, device="cpu"):
+def smooth_knn_dist(
+    distances: NDArray[np.floating],
+    *,
+    local_connectivity: float = 1.0,
+    bandwidth: float = 1.0,
+    device: str | torch.device = "cpu",
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Find each row's distance to its nearest neighbour, and the kernel width that normalizes its memberships.
 
     The same bisection as ``umap.umap_.smooth_knn_dist``, on all rows at once.
@@ -122,7 +136,12 @@ def _kernel_widths(excess, target):
     return middle
 
 
-def membership_strengths(indices, distances, sigmas, rhos):
+def membership_strengths(
+    indices: NDArray[np.integer],
+    distances: NDArray[np.floating],
+    sigmas: NDArray[np.floating],
+    rhos: NDArray[np.floating],
+) -> NDArray[np.float64]:
     """Compute how strongly each row holds each of its neighbours.
 
     Parameters

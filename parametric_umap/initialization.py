@@ -1,17 +1,30 @@
 """Positions that the encoder learns first, in phase ``spectral_init``."""
 
+from typing import Literal
+
 import numpy as np
 import scipy.sparse as sp
 import torch
+from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
 from sklearn.utils import check_array, check_random_state
 
 from .containers import as_numpy
 from .principal_axes import eigenvectors_of_covariance
 from .spectral import spectral_layout
+from .typing import FloatArray, Matrix
 
 
-def initial_positions(init, X, graph, n_components, *, scale, random_state, device="cpu"):
+def initial_positions(
+    init: Literal["spectral", "pca"],
+    X: Matrix,
+    graph: sp.csr_array,
+    n_components: int,
+    *,
+    scale: float,
+    random_state: np.random.RandomState,
+    device: str | torch.device = "cpu",
+) -> FloatArray:
     """Find the positions that the encoder learns before it learns the graph.
 
     Parameters
@@ -67,7 +80,7 @@ def _principal_components(X, n_components, random_state):
     return components / (components[:, 0].std() or 1.0)
 
 
-def checked_positions(init, n_samples, n_components):
+def checked_positions(init: ArrayLike, n_samples: int, n_components: int) -> FloatArray:
     """Make sure that given positions are finite, and one for each row.
 
     Parameters

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from scipy.optimize import curve_fit
 
+from .typing import TensorLoss
+
 EPSILON = 1e-3
 
 
-def find_ab_params(spread, min_dist):
+def find_ab_params(spread: float, min_dist: float) -> tuple[float, float]:
     """Fit the similarity curve 1 / (1 + a d^{2b}) to an exponential decay that starts at `min_dist`.
 
     Equal to ``umap.umap_.find_ab_params``, where that converges: it does not for a spread below about 0.2.
@@ -41,7 +43,7 @@ def find_ab_params(spread, min_dist):
 class PositionLoss:
     """Mean squared error to given positions: the loss of phase ``spectral_init``."""
 
-    def value(self, z, positions):
+    def value(self, z: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Compute the loss.
 
         Parameters
@@ -56,7 +58,7 @@ class PositionLoss:
         """
         return (z - positions).square().mean()
 
-    def value_and_gradient(self, z, positions):
+    def value_and_gradient(self, z: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute the loss and its gradient with respect to `z`.
 
         Parameters
@@ -99,7 +101,15 @@ class EdgeCrossEntropy:
         them. None is the Euclidean distance, with its closed form.
     """
 
-    def __init__(self, a, b, negative_sample_rate, repulsion_strength, n_columns=128, squares=None):
+    def __init__(
+        self,
+        a: float,
+        b: float,
+        negative_sample_rate: float,
+        repulsion_strength: float,
+        n_columns: int = 128,
+        squares: TensorLoss | None = None,
+    ) -> None:
         self.squares = squares
         self.a = a
         self.b = b
@@ -107,7 +117,7 @@ class EdgeCrossEntropy:
         self.repulsion_strength = repulsion_strength
         self.n_columns = n_columns
 
-    def value(self, z, weights):
+    def value(self, z: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Compute the loss, differentiable by autograd.
 
         Parameters
@@ -135,7 +145,7 @@ class EdgeCrossEntropy:
     def _similarity(self, squares):
         return 1 / (1 + self.a * (squares + EPSILON) ** self.b)
 
-    def value_and_gradient(self, z, weights):
+    def value_and_gradient(self, z: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute the loss and its gradient with respect to `z`; without autograd, where the map is flat.
 
         Parameters

@@ -3,10 +3,13 @@
 import numpy as np
 import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components, reverse_cuthill_mckee
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh, lobpcg
 from scipy.spatial import KDTree
 from sklearn.decomposition import PCA
+
+from .typing import Matrix
 
 # Up to this many nodes a dense eigenproblem is quick, and sure.
 DENSE_NODES = 300
@@ -20,7 +23,13 @@ FILTER_ROUNDS = 40
 FILTER_SPARE = 8
 
 
-def spectral_layout(X, graph, n_components, random_state, device="cpu"):
+def spectral_layout(
+    X: Matrix,
+    graph: sp.csr_array,
+    n_components: int,
+    random_state: np.random.RandomState,
+    device: str | torch.device = "cpu",
+) -> NDArray[np.float64]:
     """Lay out the nodes of a graph by the Laplacian eigenmaps of its connected components.
 
     A connected graph is laid out as ``sklearn.manifold.SpectralEmbedding(affinity="precomputed")`` does, up to sign and
@@ -61,7 +70,9 @@ def spectral_layout(X, graph, n_components, random_state, device="cpu"):
     return standardize(positions)
 
 
-def laplacian_eigenmap(graph, n_components, random_state, device="cpu"):
+def laplacian_eigenmap(
+    graph: sp.csr_array, n_components: int, random_state: np.random.RandomState, device: str | torch.device = "cpu"
+) -> NDArray[np.float64]:
     """Embed a connected graph by the eigenvectors of its random-walk Laplacian, the constant one left out.
 
     Parameters
@@ -100,7 +111,7 @@ def _leading_eigenvectors(walk, n_vectors, root_degree, random_state, device):
         return np.linalg.eigh(walk.toarray())[1][:, : -n_vectors - 1 : -1]
     start = random_state.normal(size=(n, n_vectors))
     start[:, 0] = root_degree
-    if device.type == "cuda":
+    if device.type == "cuda":  # only on a GPU
         start = np.hstack([start, random_state.normal(size=(n, FILTER_SPARE))])
         vectors = _filtered_iteration(walk, n_vectors, start, device)
         if vectors is not None:
@@ -183,7 +194,7 @@ def _radii(centres):
     return np.maximum(gaps[:, 1] / 2, extent / 100)
 
 
-def standardize(positions):
+def standardize(positions: NDArray[np.floating]) -> NDArray[np.float64]:
     """Shift and scale each coordinate to mean 0 and standard deviation 1.
 
     Parameters

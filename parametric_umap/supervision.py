@@ -1,18 +1,22 @@
 """The graph of the rows, drawn together where their targets are alike: supervised and semi-supervised UMAP."""
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from .graph import fuzzy_simplicial_set
 from .neighbors import check_metric, nearest_neighbors
+from .typing import Metric, Seed
 
 UNKNOWN_DISTANCE = 1.0
 LEAST_MEMBERSHIP = 1e-8
 
 
-def labels_as_codes(y):
+def labels_as_codes(y: ArrayLike) -> NDArray[np.int64]:
     """Number the labels of a categorical target.
 
     Parameters
@@ -33,7 +37,7 @@ def labels_as_codes(y):
     y = column_or_1d(y)
     if y.dtype.kind == "O":
         unknown = np.array([_is_unknown(label) for label in y], dtype=bool)
-        names = {}
+        names: dict[Any, int] = {}
         return np.array(
             [-1 if hidden else names.setdefault(label, len(names)) for label, hidden in zip(y, unknown, strict=True)],
             dtype=np.int64,
@@ -76,7 +80,7 @@ def check_target_metric(target_metric, target_metric_kwds, y):
     check_metric(target_metric, target_metric_kwds, n_targets, name="target_metric")
 
 
-def labels_with_unknown(y, n_unknown, target_metric):
+def labels_with_unknown(y: ArrayLike | None, n_unknown: int, target_metric: Metric) -> NDArray[np.int64]:
     """Put rows of unknown label before those of known ones.
 
     Parameters
@@ -105,7 +109,9 @@ def labels_with_unknown(y, n_unknown, target_metric):
     return np.concatenate([np.full(n_unknown, -1), labels_as_codes(y)])
 
 
-def categorical_intersection(graph, codes, target_weight=0.5):
+def categorical_intersection(
+    graph: sp.csr_array, codes: NDArray[np.integer], target_weight: float = 0.5
+) -> sp.csr_array:
     """Weaken the edges between rows of different labels, and those of rows without one.
 
     Equal to ``umap.umap_.discrete_metric_simplicial_set_intersection`` as a fit of umap-learn calls it.
@@ -132,7 +138,7 @@ def categorical_intersection(graph, codes, target_weight=0.5):
     return _locally_connected(sp.csr_array((weights, (edges.row, edges.col)), shape=graph.shape))
 
 
-def graph_intersection(graph, target_graph, target_weight=0.5):
+def graph_intersection(graph: sp.csr_array, target_graph: sp.csr_array, target_weight: float = 0.5) -> sp.csr_array:
     """Join the graph of the rows and the one of their targets.
 
     Equal to ``umap.umap_.general_simplicial_set_intersection``, followed by ``reset_local_connectivity``, as a fit of
@@ -166,8 +172,16 @@ def graph_intersection(graph, target_graph, target_weight=0.5):
 
 
 def supervised_graph(
-    graph, y, target_metric, *, n_neighbors, metric_kwds=None, weight=0.5, n_jobs=None, random_state=None
-):
+    graph: sp.csr_array,
+    y: ArrayLike | None,
+    target_metric: Metric,
+    *,
+    n_neighbors: int,
+    metric_kwds: dict[str, Any] | None = None,
+    weight: float = 0.5,
+    n_jobs: int | None = None,
+    random_state: Seed = None,
+) -> sp.csr_array:
     """Let the targets into the graph of the rows.
 
     Parameters

@@ -222,6 +222,14 @@ def test_modules_that_do_not_fit_are_refused(module, message):
         checked_encoder(module, data(), 2)
 
 
+def test_a_function_that_fails_to_make_a_module_is_named():
+    def without_layers(n_inputs, n_outputs):
+        raise ZeroDivisionError("no layers")
+
+    with pytest.raises(ValueError, match=r"^encoder\(4, 2\) raised ZeroDivisionError\('no layers'\)"):
+        checked_encoder(without_layers, data(), 2)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_network_of_prepared_rows_equals_the_encoder(dtype):
     rows = torch.from_numpy(data(dtype))

@@ -475,6 +475,10 @@ def test_an_older_torch_that_tells_no_capabilities_trains_in_float32(monkeypatch
     assert body_precision(CPU, 0.1) == torch.float32
 
 
+def test_a_device_that_is_not_known_to_be_faster_trains_in_float32():
+    assert body_precision(torch.device("mps"), 0.1) == torch.float32
+
+
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
 def test_feature_gap_is_the_median_distance_to_the_nearest_neighbor_per_root_feature(container):
     X = np.random.default_rng(0).normal(size=(301, 6))

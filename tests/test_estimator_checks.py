@@ -7,7 +7,14 @@ ESTIMATORS = [
         n_neighbors=5, hidden_layer_sizes=(16,), init_epochs=2, n_epochs=2, batches_per_epoch=5, batch_size=64
     ),
     ParametricUMAP(
-        n_neighbors=5, n_components=1, init="pca", metric="cosine", n_epochs=1, batches_per_epoch=2, device="cpu"
+        n_neighbors=5,
+        n_components=1,
+        init="pca",
+        init_epochs=1,
+        metric="cosine",
+        n_epochs=1,
+        batches_per_epoch=2,
+        device="cpu",
     ),
 ]
 

@@ -5,7 +5,7 @@ import torch
 N_FIRST = 3  # steps that run as they are, before one is captured: libraries make ready at their first calls
 
 
-class CapturedEpoch:
+class CapturedEpoch:  # only on a GPU
     """Runs the batches of an epoch by one captured step. The host waits once, for the epoch's loss.
 
     Parameters

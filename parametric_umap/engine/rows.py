@@ -78,7 +78,7 @@ class HostRows:
         rows = to_tensor(self.X[index.cpu().numpy()], "cpu")
         if self.stream is None:
             return self.prepare(rows.to(self.device))
-        with torch.cuda.stream(self.stream):  # beside the step that is running
+        with torch.cuda.stream(self.stream):  # only on a GPU: beside the step that is running
             return self.prepare(rows.pin_memory().to(self.device, non_blocking=True))
 
     def batches(self, indices):
@@ -98,7 +98,7 @@ class HostRows:
             coming = [background.submit(self.index_select, 0, index) for index in indices[:1]]
             for index in [*indices[1:], None]:
                 rows = coming.pop().result()
-                if self.stream is not None:
+                if self.stream is not None:  # only on a GPU
                     torch.cuda.current_stream(self.device).wait_stream(self.stream)
                     rows.record_stream(torch.cuda.current_stream(self.device))
                 if index is not None:

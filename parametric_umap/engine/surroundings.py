@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 KEPT_BYTES = 2**25 - 2**16
 ALLOWED_DEVICES = "'auto', 'cpu', 'cuda', 'cuda:<index>', 'mps' or a torch.device of these"
 # torch's number of threads as it is outside of `limited_threads`, once for each thread that is within.
-_threads_outside = []
+_threads_outside: list[int] = []
 _lock = Lock()
 
 
@@ -193,10 +193,10 @@ def surroundings(device, n_threads=None, seed=None):
         if seed is not None:
             stack.callback(torch.set_rng_state, torch.get_rng_state())
             torch.default_generator.manual_seed(seed)
-            if device.type == "cuda":
+            if device.type == "cuda":  # only on a GPU
                 stack.callback(torch.cuda.set_rng_state, torch.cuda.get_rng_state(device), device)
                 torch.cuda.default_generators[device.index].manual_seed(seed)
-            elif device.type == "mps":
+            elif device.type == "mps":  # only on a GPU
                 stack.callback(torch.mps.set_rng_state, torch.mps.get_rng_state())
                 torch.mps.manual_seed(seed)
         yield

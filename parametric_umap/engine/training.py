@@ -217,7 +217,7 @@ def _each_once(index):
     The number of rows is rounded up, by taking some twice, since matrix products are prepared for every new shape. A
     GPU would have to wait for it to be known.
     """
-    if index.device.type != "cpu":
+    if index.device.type != "cpu":  # only on a GPU
         return index, torch.arange(len(index), device=index.device)
     unique, place = torch.unique(index, return_inverse=True)
     n_rows = -(-len(unique) // ROUNDING) * ROUNDING

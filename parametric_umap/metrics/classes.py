@@ -2,6 +2,7 @@
 
 from numbers import Integral
 
+from numpy.typing import ArrayLike
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import column_or_1d
@@ -19,7 +20,14 @@ from .input import checked_rows
     },
     prefer_skip_nested_validation=True,
 )
-def knn_accuracy(embedding, y, embedding_test=None, y_test=None, *, n_neighbors=10):
+def knn_accuracy(
+    embedding: ArrayLike,
+    y: ArrayLike,
+    embedding_test: ArrayLike | None = None,
+    y_test: ArrayLike | None = None,
+    *,
+    n_neighbors: int = 10,
+) -> float:
     """Share of rows whose label is the majority label of their nearest embedded neighbours.
 
     Of several labels with as many votes, the first in sorted order is taken.

@@ -1,12 +1,15 @@
 """Whether what is far apart stays far apart: all distances among a sample of the rows, against those on the map."""
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, validate_params
 
 from ..neighbors import row_distances
+from ..typing import Metric, OutputMetric, Rows, Seed
 from .input import CONSTRAINTS, checked_pair, float64_device, new_random_state, sampled
 from .maps import map_distances
 
@@ -19,16 +22,16 @@ TRIPLETS_PER_ROW = 50
 
 @validate_params(OF_A_SAMPLE, prefer_skip_nested_validation=True)
 def random_triplet_accuracy(
-    X,
-    embedding,
+    X: Rows,
+    embedding: ArrayLike,
     *,
-    metric="euclidean",
-    metric_kwds=None,
-    output_metric="euclidean",
-    sample_size=2000,
-    random_state=None,
-    device="auto",
-):
+    metric: Metric = "euclidean",
+    metric_kwds: dict[str, Any] | None = None,
+    output_metric: OutputMetric = "euclidean",
+    sample_size: int | None = 2000,
+    random_state: Seed = None,
+    device: str | torch.device = "auto",
+) -> float:
     """Share of random triplets of rows of which the same one is nearer to the first, on the map as before.
 
     Each row is the first of 50 triplets; the two others are drawn anew for each. An unrelated map has 0.5.
@@ -87,16 +90,16 @@ def random_triplet_accuracy(
 
 @validate_params(OF_A_SAMPLE, prefer_skip_nested_validation=True)
 def distance_correlation(
-    X,
-    embedding,
+    X: Rows,
+    embedding: ArrayLike,
     *,
-    metric="euclidean",
-    metric_kwds=None,
-    output_metric="euclidean",
-    sample_size=2000,
-    random_state=None,
-    device="auto",
-):
+    metric: Metric = "euclidean",
+    metric_kwds: dict[str, Any] | None = None,
+    output_metric: OutputMetric = "euclidean",
+    sample_size: int | None = 2000,
+    random_state: Seed = None,
+    device: str | torch.device = "auto",
+) -> float:
     """Pearson's correlation between the distances of rows and those of their positions, over all pairs of a sample.
 
     It is what `ParametricUMAP` adds to its loss with `global_correlation_weight`, and not the statistic of the same

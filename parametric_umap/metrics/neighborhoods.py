@@ -5,12 +5,16 @@ taken block by block, in float64, so that memory grows with the number of rows a
 """
 
 from numbers import Integral
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, validate_params
 
 from ..neighbors import row_distances
 from ..neighbors.exact import block_bytes
+from ..typing import Metric, OutputMetric, Rows, Seed
 from .input import CONSTRAINTS, checked_pair, float64_device, new_random_state, sampled
 from .maps import map_distances
 
@@ -23,17 +27,17 @@ OF_A_SAMPLE = OF_ALL_ROWS | {
 
 @validate_params(OF_A_SAMPLE, prefer_skip_nested_validation=True)
 def trustworthiness(
-    X,
-    embedding,
+    X: Rows,
+    embedding: ArrayLike,
     *,
-    n_neighbors=5,
-    metric="euclidean",
-    metric_kwds=None,
-    output_metric="euclidean",
-    sample_size=5000,
-    random_state=None,
-    device="auto",
-):
+    n_neighbors: int = 5,
+    metric: Metric = "euclidean",
+    metric_kwds: dict[str, Any] | None = None,
+    output_metric: OutputMetric = "euclidean",
+    sample_size: int | None = 5000,
+    random_state: Seed = None,
+    device: str | torch.device = "auto",
+) -> float:
     """How far the neighbours on the map are neighbours among the rows: no false neighbours.
 
     A neighbour on the map that is only the r-th nearest among the rows costs r - `n_neighbors`, if r is greater. The
@@ -83,8 +87,15 @@ def trustworthiness(
 
 @validate_params(OF_ALL_ROWS, prefer_skip_nested_validation=True)
 def local_trustworthiness(
-    X, embedding, *, n_neighbors=5, metric="euclidean", metric_kwds=None, output_metric="euclidean", device="auto"
-):
+    X: Rows,
+    embedding: ArrayLike,
+    *,
+    n_neighbors: int = 5,
+    metric: Metric = "euclidean",
+    metric_kwds: dict[str, Any] | None = None,
+    output_metric: OutputMetric = "euclidean",
+    device: str | torch.device = "auto",
+) -> NDArray[np.float64]:
     """`trustworthiness` of each row's own neighbours on the map, to see where a map is to be believed.
 
     Parameters
@@ -108,17 +119,17 @@ def local_trustworthiness(
 
 @validate_params(OF_A_SAMPLE, prefer_skip_nested_validation=True)
 def continuity(
-    X,
-    embedding,
+    X: Rows,
+    embedding: ArrayLike,
     *,
-    n_neighbors=5,
-    metric="euclidean",
-    metric_kwds=None,
-    output_metric="euclidean",
-    sample_size=5000,
-    random_state=None,
-    device="auto",
-):
+    n_neighbors: int = 5,
+    metric: Metric = "euclidean",
+    metric_kwds: dict[str, Any] | None = None,
+    output_metric: OutputMetric = "euclidean",
+    sample_size: int | None = 5000,
+    random_state: Seed = None,
+    device: str | torch.device = "auto",
+) -> float:
     """How far the neighbours among the rows are neighbours on the map: none torn away.
 
     `trustworthiness` the other way round: a neighbour among the rows that is only the r-th nearest on the map costs
@@ -149,17 +160,17 @@ def continuity(
 
 @validate_params(OF_A_SAMPLE, prefer_skip_nested_validation=True)
 def neighborhood_recall(
-    X,
-    embedding,
+    X: Rows,
+    embedding: ArrayLike,
     *,
-    n_neighbors=15,
-    metric="euclidean",
-    metric_kwds=None,
-    output_metric="euclidean",
-    sample_size=5000,
-    random_state=None,
-    device="auto",
-):
+    n_neighbors: int = 15,
+    metric: Metric = "euclidean",
+    metric_kwds: dict[str, Any] | None = None,
+    output_metric: OutputMetric = "euclidean",
+    sample_size: int | None = 5000,
+    random_state: Seed = None,
+    device: str | torch.device = "auto",
+) -> float:
     """Share of each row's nearest neighbours that are still among its nearest neighbours on the map.
 
     Parameters

@@ -1,6 +1,8 @@
 """What ``scoring=`` takes: the metrics, applied to rows and to where a fitted estimator maps them."""
 
+from collections.abc import Callable
 from inspect import signature
+from typing import Any
 
 from sklearn.metrics._scorer import _BaseScorer
 from sklearn.pipeline import Pipeline
@@ -10,7 +12,7 @@ from .distances import distance_correlation, random_triplet_accuracy
 from .neighborhoods import continuity, neighborhood_recall, trustworthiness
 
 
-def make_embedding_scorer(score_func, **kwargs):
+def make_embedding_scorer(score_func: Callable[..., float], **kwargs: Any) -> Callable[..., float]:
     """Make a scorer of a metric of rows and their positions, as ``sklearn.metrics.make_scorer`` does of predictions.
 
     The rows are those that the map is made of: in a pipeline, what the steps before it make of X.

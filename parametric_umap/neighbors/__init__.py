@@ -6,13 +6,16 @@ large offset nor extreme units cost precision; cosine distances are half the squ
 """
 
 from math import floor, log2
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
 from ..containers import array_namespace, as_numpy
+from ..typing import FloatArray, Matrix, Metric, Seed
 from .descent import neighbor_descent
 from .distances import row_distances
 from .exact import exact_by_scikit_learn, exact_euclidean, middle, roomy_device
@@ -54,8 +57,15 @@ DESCENT_WORK_OF_PAIRS = 2e10
 
 
 def nearest_neighbors(
-    X, n_neighbors, *, metric="euclidean", metric_kwds=None, device="cpu", n_jobs=None, random_state=None
-):
+    X: Matrix,
+    n_neighbors: int,
+    *,
+    metric: Metric = "euclidean",
+    metric_kwds: dict[str, Any] | None = None,
+    device: str | torch.device = "cpu",
+    n_jobs: int | None = None,
+    random_state: Seed = None,
+) -> tuple[NDArray[np.int32], FloatArray]:
     """Find the nearest neighbours of each row among all rows.
 
     Parameters
@@ -93,7 +103,7 @@ def nearest_neighbors(
     """
     if sp.issparse(X) and metric not in SPARSE_METRICS:
         raise ValueError(f"metric={metric!r} is not for sparse rows; allowed are {SPARSE_METRICS}.")
-    how = {"n_jobs": n_jobs, "random_state": random_state}
+    how: dict[str, Any] = {"n_jobs": n_jobs, "random_state": random_state}
     metric = ALIASES.get(metric, metric) if isinstance(metric, str) else metric
     if metric not in (COMMON_SPARSE if sp.issparse(X) else COMMON):
         return _by_function(as_numpy(X), n_neighbors, metric, metric_kwds or {}, **how)
@@ -104,10 +114,10 @@ def nearest_neighbors(
         X[constant] = 0
     if metric in ("cosine", "correlation"):
         indices, chords = nearest_neighbors(_unit_rows(X), n_neighbors, device=device, **how)
-        return indices, chords**2 / 2
+        return indices, np.float32(0.5) * np.square(chords)
     if metric == "sqeuclidean":
         indices, distances = nearest_neighbors(X, n_neighbors, device=device, **how)
-        return indices, distances**2
+        return indices, np.square(distances)
     X, scale = _moderate(X)
     if metric == "euclidean" and not sp.issparse(X):
         rows = X if isinstance(X, torch.Tensor) else torch.from_numpy(X).to(roomy_device(device, X.nbytes))
@@ -129,7 +139,7 @@ def nearest_neighbors(
     return indices, (distances * scale).astype(np.float32)
 
 
-def unique_rows(X):
+def unique_rows(X: Matrix) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find each row's first copy.
 
     Parameters
@@ -149,7 +159,9 @@ def unique_rows(X):
         first = torch.full((len(copies),), len(X), device=X.device)
         first, order = first.scatter_reduce(0, place, torch.arange(len(X), device=X.device), "amin").sort()
         return as_numpy(first), as_numpy(order.argsort()[place])
-    places, first, place = {}, [], np.empty(X.shape[0], dtype=np.int64)
+    places: dict[Any, int] = {}
+    first: list[int] = []
+    place = np.empty(X.shape[0], dtype=np.int64)
     if sp.issparse(X):
         X = X.sorted_indices()
         X.eliminate_zeros()
@@ -165,7 +177,12 @@ def unique_rows(X):
     return np.array(first, dtype=np.int64), place
 
 
-def disconnected(indices, distances, metric, disconnection_distance=None):
+def disconnected(
+    indices: NDArray[np.integer],
+    distances: FloatArray,
+    metric: Metric,
+    disconnection_distance: float | None = None,
+) -> tuple[NDArray[np.integer], FloatArray]:
     """Forget the neighbours that are too far to be any.
 
     Parameters
@@ -191,8 +208,7 @@ def disconnected(indices, distances, metric, disconnection_distance=None):
         If no row has any neighbour left.
     """
     if disconnection_distance is None:
-        bounded = isinstance(metric, str) and ALIASES.get(metric, metric) in DISCONNECTION_DISTANCES
-        disconnection_distance = DISCONNECTION_DISTANCES[metric] if bounded else np.inf
+        disconnection_distance = DISCONNECTION_DISTANCES.get(metric, np.inf) if isinstance(metric, str) else np.inf
     far = distances >= disconnection_distance
     far[:, 0] = False
     if far[:, 1:].all():
@@ -247,7 +263,7 @@ def _unit_rows(X):
 
 
 def _moderate(X):
-    """Rows as float32 whose squares are finite and not lost, and the number that they were divided by.
+    """Matrix as float32 whose squares are finite and not lost, and the number that they were divided by.
 
     Dense float64 rows are centred before they lose digits. Float32 rows of moderate units are not copied at all, as
     there may be no room for a second copy.

@@ -1,12 +1,15 @@
 """The distances from some rows to all rows, so that all can be looked at block by block."""
 
+from collections.abc import Callable
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from sklearn.metrics import pairwise_distances
 
+from ..typing import Matrix, Metric
 from .exact import middle, roomy_device
 from .metrics import ALIASES, COMMON, COMMON_SPARSE, metric_arguments, metric_function
 from .pairs import compiled_or_none, pair_distances, rows_for_function
@@ -14,7 +17,12 @@ from .pairs import compiled_or_none, pair_distances, rows_for_function
 ORDERS = {"manhattan": 1.0, "chebyshev": np.inf}
 
 
-def row_distances(X, metric="euclidean", metric_kwds=None, device="cpu"):
+def row_distances(
+    X: Matrix,
+    metric: Metric = "euclidean",
+    metric_kwds: dict[str, Any] | None = None,
+    device: str | torch.device = "cpu",
+) -> Callable[[torch.Tensor], torch.Tensor]:
     """Prepare to measure the distances from some rows to all.
 
     Parameters

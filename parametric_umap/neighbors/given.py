@@ -1,13 +1,19 @@
 """Neighbours that the user brings along: found before, or to be read from a matrix of distances."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_array
 
 from ..containers import as_numpy
+from ..typing import FloatArray, Rows
 
 
-def checked_knn(precomputed_knn, n_samples, n_neighbors):
+def checked_knn(
+    precomputed_knn: Sequence[ArrayLike], n_samples: int, n_neighbors: int
+) -> tuple[NDArray[np.int32], FloatArray]:
     """Make sure that given neighbours are some, of the rows that there are.
 
     Parameters
@@ -58,7 +64,9 @@ def checked_knn(precomputed_knn, n_samples, n_neighbors):
     return _sorted_neighbors(indices, distances, n_neighbors, name)
 
 
-def neighbors_of_distances(precomputed_distances, n_samples, n_neighbors):
+def neighbors_of_distances(
+    precomputed_distances: Rows, n_samples: int, n_neighbors: int
+) -> tuple[NDArray[np.int32], FloatArray]:
     """Read the nearest neighbours from a square matrix of distances.
 
     Parameters

@@ -2,8 +2,11 @@
 
 import inspect
 from numbers import Real
+from typing import Any
 
 import numpy as np
+
+from ..typing import Metric
 
 # Other names that pynndescent knows for a metric.
 ALIASES = {
@@ -78,7 +81,13 @@ DISCONNECTION_DISTANCES = {
 }
 
 
-def check_metric(metric, metric_kwds, n_features, is_sparse=False, name="metric"):
+def check_metric(
+    metric: Metric,
+    metric_kwds: dict[str, Any] | None,
+    n_features: int,
+    is_sparse: bool = False,
+    name: str = "metric",
+) -> None:
     """Make sure that a metric is for such rows, and takes the arguments given with it.
 
     Parameters
@@ -110,7 +119,7 @@ def check_metric(metric, metric_kwds, n_features, is_sparse=False, name="metric"
             takes = f"takes {sorted(allowed)}" if allowed else "takes no arguments"
             raise ValueError(f"{name}_kwds={metric_kwds}: {name} {metric!r} {takes}.")
         p = metric_kwds.get("p", 2)
-        if not (isinstance(p, Real) and 1 <= p < np.inf):
+        if not (isinstance(p, Real) and 1 <= float(p) < np.inf):
             raise ValueError(f"{name}_kwds={metric_kwds}: p must be a number of at least 1.")
     else:
         metric_arguments(metric, metric_kwds, n_features, is_sparse, name)

@@ -201,7 +201,7 @@ def _dense_loop():
     from numba import njit
 
     @njit(nogil=True)
-    def loop(X, rows, function, arguments):
+    def loop(X, rows, function, arguments):  # runs compiled
         distances = np.empty((len(rows), len(X)), dtype=np.float32)
         for i in range(len(rows)):
             for j in range(len(X)):
@@ -216,7 +216,7 @@ def _sparse_loop():
     from numba import njit
 
     @njit(nogil=True)
-    def loop(starts, indices, data, rows, function, arguments):
+    def loop(starts, indices, data, rows, function, arguments):  # runs compiled
         n = len(starts) - 1
         distances = np.empty((len(rows), n), dtype=np.float32)
         for i in range(len(rows)):
