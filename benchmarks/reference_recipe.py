@@ -12,11 +12,10 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
-from demo import draw
 from mnist import load_mnist
 from sklearn.manifold import trustworthiness
 
-from parametric_umap import ParametricUMAP
+from parametric_umap import EmbeddingDisplay, ParametricUMAP
 from parametric_umap.metrics import knn_accuracy, neighborhood_recall
 
 RECIPE = {
@@ -66,9 +65,9 @@ def main(seed, output):
     print_table("", header, {name: cells.format(*figures) for name, figures in rows.items()})
 
     output.mkdir(parents=True, exist_ok=True)
-    draw({"MNIST: 5,000 images fitted": (Z, y)}, output / "mnist_5000_fitted.png", size=8)
     y_all = np.concatenate([y_train, y_test])
-    draw({"MNIST: all 70,000 images mapped": (Z_all, y_all)}, output / "mnist_70000_mapped.png", size=1.5, alpha=0.5)
+    for name, positions, digits in (("5000_fitted", Z, y), ("70000_mapped", Z_all, y_all)):
+        EmbeddingDisplay.from_embedding(positions, digits).figure_.savefig(output / f"mnist_{name}.png", dpi=160)
     print(f"\nTwo pictures are written to {output}.")
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
-from sklearn.manifold import trustworthiness
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -27,7 +26,8 @@ from .encoder import ACTIVATIONS, parts
 from .engine import device_or_cpu, embed
 from .export import to_onnx
 from .fitting import SAMPLERS, Fit, stages
-from .neighbors import METRICS, check_metric, distance_matrix, unique_rows
+from .metrics import trustworthiness
+from .neighbors import METRICS, check_metric, unique_rows
 from .novelty import merged_references, novelty, reference_rows
 from .output_metrics import OUTPUT_METRICS
 from .persistence import load, save
@@ -37,8 +37,6 @@ from .terms import RECONSTRUCTION_LOSSES, checked_landmarks
 
 # The learning rate of `partial_fit` is lower by this, so that old points stay where they are.
 PARTIAL_FIT_SLOWER = 4.0
-# Trustworthiness takes all distances between the rows.
-SCORED_ROWS = 5000
 
 
 def _has_decoder(estimator):
@@ -540,6 +538,13 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         vars(self).update(fit.run(mapped_rows, place, references))
         progress.finish()
 
+    def _keep_references(self, rows, n_seen):
+        """Keep a few rows of those that the map was trained on."""
+        self.n_samples_seen_ = n_seen
+        self.reference_rows_ = rows
+        prepare, _ = parts(self.encoder_)
+        self.reference_distance_ = reference_distance(prepare, rows, self.device_)
+
     def fit_transform(self, X, y=None, **fit_params):
         """Learn the map, and return where it puts the rows.
 
@@ -616,22 +621,29 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows, fitted or not; at least three. Of more than 5,000, these are looked at, evenly spaced.
+            Rows, fitted or not; at least three. Of more than 5,000, the neighbours of so many are looked at, always the
+            same.
         y : Ignored
             Present for consistency with scikit-learn; never read.
 
         Returns
         -------
         score : float
-            From 0 to 1: how far each row's neighbours on the map are its neighbours among the rows, by `metric`; as
-            ``sklearn.manifold.trustworthiness``.
+            From 0 to 1: how far each row's `n_neighbors` neighbours on the map are its neighbours among the rows, by
+            `metric`; as ``parametric_umap.metrics.trustworthiness``.
         """
         check_is_fitted(self)
         X = self._validated(X, reset=False, ensure_min_samples=3)
-        X = X[np.linspace(0, X.shape[0] - 1, min(X.shape[0], SCORED_ROWS)).astype(int)]
-        distances = distance_matrix(X, self.metric, self.metric_kwds)
-        n_neighbors = min(self.n_neighbors, (X.shape[0] - 1) // 2)
-        return float(trustworthiness(distances, self.transform(X), n_neighbors=n_neighbors, metric="precomputed"))
+        return trustworthiness(
+            X,
+            self.transform(X),
+            n_neighbors=min(self.n_neighbors, (X.shape[0] - 1) // 2),
+            metric=self.metric,
+            metric_kwds=self.metric_kwds,
+            output_metric=self.output_metric,
+            random_state=0,
+            device=self.device_,
+        )
 
     def feature_attributions(self, X):
         """How each feature moves each point: the derivative of the map.

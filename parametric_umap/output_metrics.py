@@ -1,5 +1,6 @@
 """Distances on maps that are not flat: on a sphere, and in the hyperbolic plane."""
 
+import numpy as np
 import torch
 
 # On a sphere of radius 1, as umap-learn's, groups that repel over a distance of `spread` find no room.
@@ -70,3 +71,27 @@ def placed(positions, output_metric):
     positions = positions * min(1.0, LARGEST_SCALES[output_metric] / spread)
     positions[:, 0] += torch.pi / 2
     return positions
+
+
+def as_drawn(Z, output_metric):
+    """Put points of a map that is not flat where they can be drawn.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (n_samples, n_components), float
+        Points, as the estimator gives them.
+    output_metric : str
+        "euclidean" or one of `OUTPUT_METRICS`.
+
+    Returns
+    -------
+    Z : ndarray of shape (n_samples, n_drawn), float
+        Points of a sphere of radius 1 in three dimensions; those of the hyperbolic plane in the Poincaré disk; others
+        as they are.
+    """
+    if output_metric == "haversine":
+        theta, phi = Z.T
+        return np.stack([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], axis=1)
+    if output_metric == "hyperboloid":
+        return Z / (1 + np.sqrt(1 + np.square(Z).sum(axis=1, keepdims=True)))
+    return Z

@@ -8,11 +8,11 @@ large offset nor extreme units cost precision; cosine distances are half the squ
 import numpy as np
 import scipy.sparse as sp
 import torch
-from sklearn.metrics import pairwise_distances
 from sklearn.preprocessing import normalize
 
 from .descent import neighbor_descent
-from .exact import exact_by_scikit_learn, exact_euclidean
+from .distances import row_distances
+from .exact import exact_by_scikit_learn, exact_euclidean, roomy_device
 from .given import checked_knn, neighbors_of_distances
 from .metrics import (
     ALIASES,
@@ -25,7 +25,7 @@ from .metrics import (
     metric_arguments,
     metric_function,
 )
-from .pairs import compiled_or_none, exact_by_pairs, of_equal_rows_zero, pair_distances
+from .pairs import compiled_or_none, exact_by_pairs, of_equal_rows_zero, rows_for_function
 from .partitioned import partitioned_euclidean
 
 __all__ = [
@@ -34,9 +34,9 @@ __all__ = [
     "check_metric",
     "checked_knn",
     "disconnected",
-    "distance_matrix",
     "nearest_neighbors",
     "neighbors_of_distances",
+    "row_distances",
     "unique_rows",
 ]
 
@@ -105,7 +105,7 @@ def nearest_neighbors(
         return indices, distances**2
     X, scale = _moderate(X)
     if metric == "euclidean" and not sp.issparse(X):
-        rows = torch.from_numpy(X).to(_roomy(device, X.nbytes))
+        rows = torch.from_numpy(X).to(roomy_device(device, X.nbytes))
         if _work(X) <= PARTITIONED_WORK[rows.device.type]:
             found = exact_euclidean(rows, n_neighbors)
         else:
@@ -121,32 +121,6 @@ def nearest_neighbors(
                 indices[short], distances[short] = exact_by_scikit_learn(X, X[short], n_neighbors, **search)
     indices, distances = _self_first(indices, distances)
     return indices, (distances * scale).astype(np.float32)
-
-
-def distance_matrix(X, metric="euclidean", metric_kwds=None):
-    """Measure the distances between all rows.
-
-    Parameters
-    ----------
-    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
-        The rows.
-    metric, metric_kwds
-        As in `nearest_neighbors`.
-
-    Returns
-    -------
-    distances : ndarray of shape (n_samples, n_samples), float
-        Zero on the diagonal.
-    """
-    name = ALIASES.get(metric, metric) if isinstance(metric, str) else metric
-    if name in (COMMON_SPARSE if sp.issparse(X) else COMMON):
-        distances = pairwise_distances(X, metric=name, **(metric_kwds or {}))
-    else:
-        X = _of_type(X, name)
-        arguments = tuple(metric_arguments(name, metric_kwds, X.shape[1], sp.issparse(X)).values())
-        distances = pair_distances(X, metric_function(name, sp.issparse(X)), arguments)
-    np.fill_diagonal(distances, 0)
-    return distances
 
 
 def unique_rows(X):
@@ -219,7 +193,7 @@ def disconnected(indices, distances, metric, disconnection_distance=None):
 
 def _by_function(X, n_neighbors, metric, metric_kwds, n_jobs, random_state):
     """The same by any function of two vectors; on all pairs where that is quick, or all that is possible."""
-    X = _of_type(X, metric)
+    X = rows_for_function(X, metric)
     arguments = metric_arguments(metric, metric_kwds, X.shape[1], sp.issparse(X))
     function = metric_function(metric, sp.issparse(X))
     values = tuple(arguments.values())
@@ -238,23 +212,6 @@ def _by_function(X, n_neighbors, metric, metric_kwds, n_jobs, random_state):
     except (ValueError, ZeroDivisionError) as error:
         raise ValueError(f"metric={metric!r} is not for these rows: {error}.") from error
     return _self_first(indices, distances.astype(np.float32))
-
-
-def _of_type(X, metric):
-    """Rows of the type that a function takes: bytes for the metrics of packed bits, else float32."""
-    if metric not in ("bit_hamming", "bit_jaccard"):
-        return (X.tocsr() if sp.issparse(X) else np.ascontiguousarray(X)).astype(np.float32)
-    packed = X.astype(np.uint8)
-    if (packed != X).any():
-        raise ValueError(f"metric={metric!r} needs bits packed into bytes: integers from 0 to 255.")
-    return packed
-
-
-def _roomy(device, n_bytes):
-    """The device, if it is a GPU whose memory takes the rows twice, else the CPU."""
-    device = torch.device(device)
-    roomy = device.type == "cuda" and 2 * n_bytes < torch.cuda.mem_get_info(device)[0]
-    return device if roomy else torch.device("cpu")
 
 
 def _work(X):

@@ -57,6 +57,13 @@ def block_bytes(device):
     return min(2**31, torch.cuda.mem_get_info(device)[0] // 16) if device.type == "cuda" else BLOCK_BYTES
 
 
+def roomy_device(device, n_bytes):
+    """The device, if it is a GPU whose memory takes the rows twice, else the CPU."""
+    device = torch.device(device)
+    roomy = device.type == "cuda" and 2 * n_bytes < torch.cuda.mem_get_info(device)[0]
+    return device if roomy else torch.device("cpu")
+
+
 def _search(X, n_neighbors, queries, count, n_bytes):
     indices = torch.empty((len(queries), n_neighbors), dtype=torch.int64, device=X.device)
     distances = torch.empty((len(queries), n_neighbors), dtype=torch.float32, device=X.device)

@@ -64,24 +64,58 @@ def exact_by_pairs(X, n_neighbors, function, arguments=(), n_jobs=None, rows=Non
     return indices, distances
 
 
-def pair_distances(X, function, arguments=()):
-    """Measure the distances between all rows.
+def pair_distances(X, function, arguments, rows):
+    """Measure the distances from rows to all rows.
 
     Parameters
     ----------
     X, function, arguments
         As in `exact_by_pairs`.
+    rows : ndarray of shape (n_rows,), int
+        Indices of the rows to measure from.
 
     Returns
     -------
-    distances : ndarray of shape (n_samples, n_samples), float32
+    distances : ndarray of shape (n_rows, n_samples), float32
         Those of all pairs.
+
+    Raises
+    ------
+    ValueError
+        If the function refuses the rows, or gives distances that are not numbers.
     """
     compiled = compiled_or_none(function, X, arguments)
     distances_of = _distances_of_sparse if sp.issparse(X) else _distances_of_dense
-    rows = np.arange(X.shape[0])
     distances = distances_of(X, rows, compiled or function, arguments, compiled is not None)
-    return of_equal_rows_zero(distances, X, rows[:, None], rows[None])
+    return of_equal_rows_zero(distances, X, rows[:, None], np.arange(X.shape[0])[None])
+
+
+def rows_for_function(X, metric):
+    """Convert rows to the type that a function of two vectors takes.
+
+    Parameters
+    ----------
+    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+        The rows.
+    metric : str or callable
+        The function, or its name.
+
+    Returns
+    -------
+    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or uint8
+        Bytes for the metrics of packed bits, else float32.
+
+    Raises
+    ------
+    ValueError
+        If the metric is one of packed bits, and the rows hold other numbers than bytes.
+    """
+    if metric not in ("bit_hamming", "bit_jaccard"):
+        return (X.tocsr() if sp.issparse(X) else np.ascontiguousarray(X)).astype(np.float32)
+    packed = X.astype(np.uint8)
+    if (packed != X).any():
+        raise ValueError(f"metric={metric!r} needs bits packed into bytes: integers from 0 to 255.")
+    return packed
 
 
 def compiled_or_none(function, X, arguments=()):

@@ -1,0 +1,66 @@
+"""Whether rows of one class lie together."""
+
+from numbers import Integral
+
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils.validation import column_or_1d
+
+from .input import checked_rows
+
+
+@validate_params(
+    {
+        "embedding": ["array-like"],
+        "y": ["array-like"],
+        "embedding_test": ["array-like", None],
+        "y_test": ["array-like", None],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+    },
+    prefer_skip_nested_validation=True,
+)
+def knn_accuracy(embedding, y, embedding_test=None, y_test=None, *, n_neighbors=10):
+    """Share of rows whose label is the majority label of their nearest embedded neighbours.
+
+    Of several labels with as many votes, the first in sorted order is taken.
+
+    Parameters
+    ----------
+    embedding : array-like of shape (n_samples, n_components)
+        Embedded rows that vote.
+    y : array-like of shape (n_samples,)
+        Their labels.
+    embedding_test, y_test : array-like of shape (n_test, n_components) and (n_test,), default=None
+        Embedded rows that are classified, both or neither; None classifies the voters, each without its own vote.
+    n_neighbors : int, default=10
+        Number of votes; below the number of voters, or equal to it where others are classified.
+
+    Returns
+    -------
+    accuracy : float
+        Between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range; if rows are not finite, or are not as many as their labels.
+    """
+    embedding, y = _labelled(embedding, y, "embedding", "y")
+    if (embedding_test is None) != (y_test is None):
+        raise ValueError("embedding_test and y_test are given both or neither.")
+    n_voters = len(embedding) - (embedding_test is None)
+    if n_neighbors > n_voters:
+        raise ValueError(f"n_neighbors={n_neighbors} must be at most {n_voters}, the number of rows that vote.")
+    classifier = KNeighborsClassifier(n_neighbors).fit(embedding, y)
+    if embedding_test is None:
+        return float(classifier.score(None, y))
+    return float(classifier.score(*_labelled(embedding_test, y_test, "embedding_test", "y_test")))
+
+
+def _labelled(embedding, y, name, name_of_labels):
+    embedding, y = checked_rows(embedding, name), column_or_1d(y)
+    if len(embedding) != len(y):
+        raise ValueError(
+            f"{name_of_labels} must have a label for each row of {name}; got {len(y)} for {len(embedding)}."
+        )
+    return embedding, y
