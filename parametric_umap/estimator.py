@@ -538,13 +538,6 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         vars(self).update(fit.run(mapped_rows, place, references))
         progress.finish()
 
-    def _keep_references(self, rows, n_seen):
-        """Keep a few rows of those that the map was trained on."""
-        self.n_samples_seen_ = n_seen
-        self.reference_rows_ = rows
-        prepare, _ = parts(self.encoder_)
-        self.reference_distance_ = reference_distance(prepare, rows, self.device_)
-
     def fit_transform(self, X, y=None, **fit_params):
         """Learn the map, and return where it puts the rows.
 

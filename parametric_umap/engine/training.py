@@ -90,21 +90,6 @@ def training_mode(module):
             part.eval()
 
 
-def training_mode(module):
-    """Put a module into training mode, but for its frozen parts: the statistics of a pretrained layer stay, too.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Its parts whose parameters all require no gradient, of which there are some, are put into evaluation mode.
-    """
-    module.train()
-    for part in module.modules():
-        parameters = list(part.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
-            part.eval()
-
-
 def _learning_rates(phase):
     n_steps = phase.n_epochs * phase.batches_per_epoch
     return phase.learning_rate * (1 + np.cos(np.pi * np.arange(n_steps) / n_steps)) / 2
