@@ -42,7 +42,7 @@ from .persistence import load, save
 from .progress import CallbackSupportMixin, Progress, check_report_interval
 from .supervision import check_target_metric, labels_with_unknown
 from .terms import RECONSTRUCTION_LOSSES, checked_landmarks
-from .typing import FloatArray, MakesModule, Metric, Rows, Seed, TensorLoss, keeps_signature
+from .typing import FloatArray, MakesModule, Metric, OutputMetric, Rows, Seed, TensorLoss, keeps_signature
 
 # The learning rate of `partial_fit` is lower by this, so that old points stay where they are.
 PARTIAL_FIT_SLOWER = 4.0
@@ -207,7 +207,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         numpy and torch are neither read nor changed; None seeds from the operating system.
     verbose : bool or int, default=False
         Whether each stage and the losses are shown, with the seconds since the fit began: the losses on a live bar in a
-        terminal or a notebook, else as printed lines.
+        terminal or a notebook, if tqdm is installed, else as printed lines.
     report_interval : int or dict, default=5
         Number of epochs from one printed loss to the next, or a dict of it for ``"spectral_init"`` and
         ``"main_embedding"``. A bar shows the loss of every epoch.

@@ -5,9 +5,6 @@ import time
 from contextlib import contextmanager, nullcontext
 from multiprocessing import parent_process
 from numbers import Integral
-from threading import RLock
-
-from tqdm import tqdm
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -29,8 +26,6 @@ except ModuleNotFoundError:  # scikit-learn before 1.9 has no callbacks: the tas
 
 
 PHASES = ("spectral_init", "main_embedding")
-# Of a line in a notebook, which does not say how wide it is.
-NOTEBOOK_COLUMNS = 100
 
 
 class Progress:
@@ -136,7 +131,8 @@ class Progress:
 class Screen:
     """Shows each stage as it starts and the losses of training, with the seconds since the fit began.
 
-    The losses are those of every epoch, on a bar, where a line can be written over, and else are printed at intervals.
+    The losses are those of every epoch, on a bar, where a line can be written over and tqdm is installed, and else are
+    printed at intervals.
 
     Parameters
     ----------
@@ -150,20 +146,22 @@ class Screen:
         self.verbose = verbose
         self.report_interval = report_interval
         self.start = time.perf_counter()
+        self.Bar = _bar_or_none() if verbose else None
         self.bar = None
 
     def line(self, text):
         """Show a line of text."""
         if self.verbose:
-            with Bar.external_write_mode(sys.stdout):  # above the bars of fits in other threads
+            # Above the bars of fits in other threads.
+            with nullcontext() if self.Bar is None else self.Bar.external_write_mode(sys.stdout):
                 print(self._timed(text), flush=True)
 
     @contextmanager
     def phase(self, phase):
         """Show a bar, where there can be one, as long as a phase lasts."""
-        live = self.verbose and _can_be_written_over(sys.stdout)
+        live = self.Bar is not None and _can_be_written_over(sys.stdout)
         text = self._timed(f"{phase.name}: epoch 0/{phase.n_epochs}")
-        with Bar(phase.n_epochs, text, sys.stdout) if live else nullcontext() as self.bar:
+        with self.Bar(phase.n_epochs, text, sys.stdout) if live else nullcontext() as self.bar:
             yield
 
     def epoch(self, phase, epoch, loss):
@@ -181,35 +179,13 @@ class Screen:
         return f"{time.perf_counter() - self.start:8.2f} s  {text}"
 
 
-class Bar(tqdm):
-    """A line of text with a bar, written over as epochs end.
-
-    Parameters
-    ----------
-    n_epochs : int
-        How many there are.
-    text : str
-        What stands on the line before the first.
-    stream : text stream
-        A terminal, or the output of a cell of a notebook.
-    """
-
-    monitor_interval = 0  # no thread beside the fit, which would outlive it
-
-    def __init__(self, n_epochs, text, stream):
-        width = {"dynamic_ncols": True} if stream.isatty() else {"ncols": NOTEBOOK_COLUMNS}
-        super().__init__(
-            total=n_epochs, desc=text, file=stream, bar_format="{desc} |{bar}| {remaining} left", miniters=1, **width
-        )
-
-    def advance(self, text):
-        """Write the line of another epoch."""
-        self.set_description_str(text, refresh=False)
-        self.update()
-
-
-# No other process draws a bar, so that a lock of this one is enough.
-Bar.set_lock(RLock())
+def _bar_or_none():
+    """The class of bars, or None without tqdm."""
+    try:
+        from .bar import Bar
+    except ModuleNotFoundError:
+        return None
+    return Bar
 
 
 def _can_be_written_over(stream):

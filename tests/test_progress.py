@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.datasets import load_iris
 
-from parametric_umap import ParametricUMAP, progress
+from parametric_umap import ParametricUMAP, bar, progress
 
 X = load_iris().data[::3]
 QUICK = {"n_neighbors": 5, "init_epochs": 2, "n_epochs": 7, "batches_per_epoch": 2, "batch_size": 32, "random_state": 0}
@@ -104,13 +104,16 @@ def test_a_stopped_fit_closes_its_bar(live, written_to):
     with pytest.raises(KeyboardInterrupt):
         ParametricUMAP(verbose=True, encoder=Interrupted(4, 2), **QUICK).fit(X)
     assert re.search(r"main_embedding: epoch \d/7.*left *\n$", stream.getvalue())
-    assert not progress.Bar._instances
+    assert not bar.Bar._instances
 
 
-@pytest.mark.parametrize("elsewhere", ["written to by something else", "of a worker", "a file", "nowhere"])
+@pytest.mark.parametrize("elsewhere", ["written to by something else", "of a worker", "a file", "nowhere", "without tqdm"])
 def test_lines_stay_where_they_cannot_be_written_over(elsewhere, written_to, monkeypatch):
     stream = {"a file": io.StringIO(), "nowhere": None}.get(elsewhere, Terminal())
     written_to(stream, Terminal() if elsewhere == "written to by something else" else None)
+    if elsewhere == "without tqdm":
+        monkeypatch.delitem(sys.modules, "parametric_umap.bar")
+        monkeypatch.setitem(sys.modules, "tqdm", None)
     if elsewhere == "of a worker":
         monkeypatch.setattr(progress, "parent_process", object)
     ParametricUMAP(verbose=True, report_interval=3, **QUICK).fit(X)
