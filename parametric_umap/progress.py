@@ -10,7 +10,7 @@ try:
     from sklearn.callback import CallbackSupportMixin
 except ModuleNotFoundError:  # scikit-learn before 1.9 has no callbacks: the tasks are told to nobody
 
-    class CallbackSupportMixin:
+    class CallbackSupportMixin:  # type: ignore[no-redef]
         def _init_callback_context(self, **task):
             return _Untold()
 

@@ -155,10 +155,10 @@ def unique_rows(X: Matrix) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         Which of these each row is.
     """
     if isinstance(X, torch.Tensor):
-        copies, place = torch.unique(X, dim=0, return_inverse=True)
-        first = torch.full((len(copies),), len(X), device=X.device)
-        first, order = first.scatter_reduce(0, place, torch.arange(len(X), device=X.device), "amin").sort()
-        return as_numpy(first), as_numpy(order.argsort()[place])
+        copies, of_copy = torch.unique(X, dim=0, return_inverse=True)
+        last = torch.full((len(copies),), len(X), device=X.device)
+        earliest, order = last.scatter_reduce(0, of_copy, torch.arange(len(X), device=X.device), "amin").sort()
+        return as_numpy(earliest), as_numpy(order.argsort()[of_copy])
     places: dict[Any, int] = {}
     first: list[int] = []
     place = np.empty(X.shape[0], dtype=np.int64)
