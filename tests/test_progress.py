@@ -107,7 +107,9 @@ def test_a_stopped_fit_closes_its_bar(live, written_to):
     assert not bar.Bar._instances
 
 
-@pytest.mark.parametrize("elsewhere", ["written to by something else", "of a worker", "a file", "nowhere", "without tqdm"])
+@pytest.mark.parametrize(
+    "elsewhere", ["written to by something else", "of a worker", "a file", "nowhere", "without tqdm"]
+)
 def test_lines_stay_where_they_cannot_be_written_over(elsewhere, written_to, monkeypatch):
     stream = {"a file": io.StringIO(), "nowhere": None}.get(elsewhere, Terminal())
     written_to(stream, Terminal() if elsewhere == "written to by something else" else None)
