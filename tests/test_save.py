@@ -63,7 +63,6 @@ def assert_same(loaded, umap, rows=X[1000:]):
         {"init": "pca", "n_components": 3, "device": torch.device("cpu")},
         {"decoder": True, "n_components": np.int64(3), "hidden_layer_sizes": tuple(np.array([16, 8]))},
         {"decoder": True, "encoder": "linear"},
-        {"metric": "seuclidean", "metric_kwds": {"sigma": np.arange(1.0, 193)}},
     ],
 )
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array, lambda x: pd.DataFrame(x).add_prefix("pixel")])
@@ -112,10 +111,14 @@ def test_a_users_decoder_is_rebuilt_only_from_what_is_passed(encoder, tmp_path):
 def test_arrays_within_parameters_are_kept(tmp_path):
     given = nearest_neighbors(X[:200], 15)
     validation = sp.csr_array(X[200:250])
-    umap = ParametricUMAP(precomputed_knn=given, decoder=True, reconstruction_validation=validation, **QUICK)
+    measured_by = {"metric": "seuclidean", "metric_kwds": {"sigma": np.arange(1.0, 65)}}
+    decoded = {"decoder": True, "reconstruction_validation": validation}
+    umap = ParametricUMAP(precomputed_knn=given, **measured_by, **decoded, **QUICK)
     umap.fit(X[:200]).set_output(transform="pandas").save(tmp_path / "umap")
     loaded = ParametricUMAP.load(tmp_path / "umap")
     np.testing.assert_array_equal(loaded.precomputed_knn, given)
+    np.testing.assert_array_equal(loaded.metric_kwds["sigma"], measured_by["metric_kwds"]["sigma"])
+    assert loaded.score(X[:100]) == umap.score(X[:100])
     assert (loaded.reconstruction_validation != validation).nnz == 0
     assert isinstance(loaded.transform(X), pd.DataFrame)
     np.testing.assert_array_equal(loaded.fit(X[:200]).embedding_, umap.embedding_)
