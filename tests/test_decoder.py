@@ -25,13 +25,13 @@ def error_of_pca(n_components, rows, unseen):
 
 def test_mnist_is_reconstructed_better_than_by_pca(mnist):
     rows, _, unseen, _ = mnist
-    umap = ParametricUMAP(decoder=True, random_state=0).fit(rows[:5000])
+    umap = ParametricUMAP(decoder=True, batches_per_epoch=8, random_state=0).fit(rows[:5000])
     assert error(umap, unseen) < error_of_pca(2, rows[:5000], unseen)
 
 
 def test_mnist_in_32_components_is_reconstructed_better_than_by_pca_and_umap_learn(mnist):
     rows, _, unseen, _ = mnist
-    how = {"autoencoder": True, "reconstruction_weight": 100, "hidden_layer_sizes": (256, 256)}
+    how = {"autoencoder": True, "reconstruction_weight": 100, "hidden_layer_sizes": (256, 256), "batches_per_epoch": 8}
     umap = ParametricUMAP(n_components=32, decoder=True, random_state=0, **how).fit(rows[:5000])
     of_umap_learn = 0.01365  # 0.5.12: autoencoder_loss=True, mean squared error of weight 100, on the same rows
     assert error(umap, unseen) < min(of_umap_learn, error_of_pca(32, rows[:5000], unseen))
@@ -88,7 +88,8 @@ def test_a_decoder_of_the_users_is_trained_and_not_changed(decoder, encoder):
 
 def test_sparse_rows_are_reconstructed_as_dense_ones():
     dense, sparse = (
-        ParametricUMAP(decoder=True, batches_per_epoch=10, random_state=0).fit(rows) for rows in (X, sp.csr_array(X))
+        ParametricUMAP(decoder=True, n_epochs=10, batches_per_epoch=10, random_state=0).fit(rows)
+        for rows in (X, sp.csr_array(X))
     )
     of_dense, of_sparse = (np.square(umap.inverse_transform(umap.embedding_) - X).mean() for umap in (dense, sparse))
     assert of_sparse == pytest.approx(of_dense, rel=0.1)

@@ -55,7 +55,7 @@ def dense(mnist):
     """Rows to be fitted, others, and umap-learn's map of the first."""
     rows, _, unseen, _ = mnist
     theirs = UMAP(densmap=True, output_dens=True, random_state=0)
-    return rows[:1000], unseen[:1000], theirs, theirs.fit_transform(rows[:1000])
+    return rows[:3000], unseen[:3000], theirs, theirs.fit_transform(rows[:3000])
 
 
 def test_radii_are_those_of_umap_learn(dense):
