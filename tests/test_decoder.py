@@ -1,6 +1,7 @@
 """The way back: rows from coordinates."""
 
 import numpy as np
+import onnxruntime
 import pytest
 import scipy.sparse as sp
 import torch
@@ -94,6 +95,30 @@ def test_sparse_rows_are_reconstructed_as_dense_ones():
     of_dense, of_sparse = (np.square(umap.inverse_transform(umap.embedding_) - X).mean() for umap in (dense, sparse))
     assert of_sparse == pytest.approx(of_dense, rel=0.1)
     assert of_sparse < error_of_pca(2, X, X)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"decoder": True, "metric": "minkowski", "metric_kwds": {"p": 3}},
+        {"decoder": True, "reconstruction_loss": "bce"},
+        {"decoder": True, "hidden_layer_sizes": ()},
+        {"decoder": torch.nn.Linear},
+    ],
+)
+@pytest.mark.filterwarnings("ignore:decoder cannot be written")
+def test_a_decoder_is_kept_with_its_map(parameters, tmp_path):
+    umap = ParametricUMAP(**parameters, **QUICK).fit(X / 16)
+    umap.save(tmp_path / "umap.safetensors")
+    own = None if parameters["decoder"] is True else parameters["decoder"]
+    loaded = ParametricUMAP.load(tmp_path / "umap.safetensors", decoder=own)
+    assert loaded.get_params() == umap.get_params()
+    rows = umap.inverse_transform(umap.embedding_)
+    np.testing.assert_array_equal(loaded.inverse_transform(umap.embedding_), rows)
+    umap.to_onnx(tmp_path / "decoder.onnx", decoder=True)
+    session = onnxruntime.InferenceSession(tmp_path / "decoder.onnx")
+    (of_onnx,) = session.run(["X"], {"embedding": umap.embedding_})
+    np.testing.assert_allclose(of_onnx, rows, atol=1e-4)
 
 
 @pytest.mark.parametrize(
