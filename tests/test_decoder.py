@@ -1,6 +1,7 @@
 """The way back: rows from coordinates."""
 
 import numpy as np
+import onnxruntime
 import pytest
 import scipy.sparse as sp
 import torch
@@ -25,13 +26,13 @@ def error_of_pca(n_components, rows, unseen):
 
 def test_mnist_is_reconstructed_better_than_by_pca(mnist):
     rows, _, unseen, _ = mnist
-    umap = ParametricUMAP(decoder=True, random_state=0).fit(rows[:5000])
+    umap = ParametricUMAP(decoder=True, batches_per_epoch=8, random_state=0).fit(rows[:5000])
     assert error(umap, unseen) < error_of_pca(2, rows[:5000], unseen)
 
 
 def test_mnist_in_32_components_is_reconstructed_better_than_by_pca_and_umap_learn(mnist):
     rows, _, unseen, _ = mnist
-    how = {"autoencoder": True, "reconstruction_weight": 100, "hidden_layer_sizes": (256, 256)}
+    how = {"autoencoder": True, "reconstruction_weight": 100, "hidden_layer_sizes": (256, 256), "batches_per_epoch": 8}
     umap = ParametricUMAP(n_components=32, decoder=True, random_state=0, **how).fit(rows[:5000])
     of_umap_learn = 0.01365  # 0.5.12: autoencoder_loss=True, mean squared error of weight 100, on the same rows
     assert error(umap, unseen) < min(of_umap_learn, error_of_pca(32, rows[:5000], unseen))
@@ -88,11 +89,36 @@ def test_a_decoder_of_the_users_is_trained_and_not_changed(decoder, encoder):
 
 def test_sparse_rows_are_reconstructed_as_dense_ones():
     dense, sparse = (
-        ParametricUMAP(decoder=True, batches_per_epoch=10, random_state=0).fit(rows) for rows in (X, sp.csr_array(X))
+        ParametricUMAP(decoder=True, n_epochs=10, batches_per_epoch=10, random_state=0).fit(rows)
+        for rows in (X, sp.csr_array(X))
     )
     of_dense, of_sparse = (np.square(umap.inverse_transform(umap.embedding_) - X).mean() for umap in (dense, sparse))
     assert of_sparse == pytest.approx(of_dense, rel=0.1)
     assert of_sparse < error_of_pca(2, X, X)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"decoder": True, "metric": "minkowski", "metric_kwds": {"p": 3}},
+        {"decoder": True, "reconstruction_loss": "bce"},
+        {"decoder": True, "hidden_layer_sizes": ()},
+        {"decoder": torch.nn.Linear},
+    ],
+)
+@pytest.mark.filterwarnings("ignore:decoder cannot be written")
+def test_a_decoder_is_kept_with_its_map(parameters, tmp_path):
+    umap = ParametricUMAP(**parameters, **QUICK).fit(X / 16)
+    umap.save(tmp_path / "umap.safetensors")
+    own = None if parameters["decoder"] is True else parameters["decoder"]
+    loaded = ParametricUMAP.load(tmp_path / "umap.safetensors", decoder=own)
+    assert loaded.get_params() == umap.get_params()
+    rows = umap.inverse_transform(umap.embedding_)
+    np.testing.assert_array_equal(loaded.inverse_transform(umap.embedding_), rows)
+    umap.to_onnx(tmp_path / "decoder.onnx", decoder=True)
+    session = onnxruntime.InferenceSession(tmp_path / "decoder.onnx")
+    (of_onnx,) = session.run(["X"], {"embedding": umap.embedding_})
+    np.testing.assert_allclose(of_onnx, rows, atol=1e-4)
 
 
 @pytest.mark.parametrize(

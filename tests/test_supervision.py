@@ -95,7 +95,8 @@ def test_mnist_with_labels_is_told_apart_better_on_rows_never_seen(mnist):
     partly = np.where(np.arange(5000) % 2, y_train[:5000], -1)
     accuracy = {}
     for name, labels in {"none": None, "half": partly, "all": y_train[:5000]}.items():
-        umap = ParametricUMAP(target_metric=None if labels is None else "categorical", random_state=0)
+        target_metric = None if labels is None else "categorical"
+        umap = ParametricUMAP(target_metric=target_metric, batches_per_epoch=8, random_state=0)
         umap.fit(X_train[:5000], labels)
         accuracy[name] = knn_accuracy(umap.embedding_, y_train[:5000], umap.transform(X_test), y_test)
     assert accuracy["all"] > accuracy["none"] + 0.02
