@@ -42,7 +42,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_signature": False,
     "min_reported_time": 1e9,  # what a fit takes is told by the benchmarks
-    "matplotlib_animations": False,
+    "write_computation_times": False,
     "image_srcset": ["2x"],
     "doc_module": ("parametric_umap",),
     "backreferences_dir": None,
@@ -55,10 +55,11 @@ html_css_files = ["custom.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_context = {"default_mode": "light"}
-html_sidebars = {"index": []}
+html_sidebars = {page: [] for page in ("index", "quick_start", "benchmarks", "limits", "how_it_works")}  # of no section
 html_theme_options = {
     "logo": {"text": "Parametric UMAP"},
     "header_links_before_dropdown": 6,
+    "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],
     "show_nav_level": 2,
     "show_toc_level": 2,

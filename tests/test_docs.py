@@ -8,7 +8,9 @@ import pytest
 from parametric_umap import fitting
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = [page for folder in (DOCS, DOCS / "guide") for page in sorted(folder.glob("*.rst")) if ">>>" in page.read_text()]
+PAGES = [
+    page for folder in (DOCS, DOCS / "guide") for page in sorted(folder.glob("*.rst")) if ">>>" in page.read_text()
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

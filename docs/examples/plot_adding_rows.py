@@ -2,8 +2,8 @@
 Adding rows to a map
 ====================
 
-A map of the digits but the nines; then the nines are added. `partial_fit` learns them together with a sample of the old rows,
-which it holds where they lie.
+A map of the digits but the nines; then the nines are added. `partial_fit` learns them together with a sample of the old
+rows, which it holds where they lie.
 """
 
 import matplotlib.pyplot as plt

@@ -13,8 +13,8 @@ from sklearn.preprocessing import StandardScaler
 from parametric_umap import ParametricUMAP
 
 # %%
-# Wines, by what a chemist measures. `importances` says how far a point moves on average if a feature changes by its standard
-# deviation.
+# Wines, by what a chemist measures. `importances` says how far a point moves on average if a feature changes by its
+# standard deviation.
 
 data = load_wine(as_frame=True)
 X = StandardScaler().set_output(transform="pandas").fit_transform(data.data)

@@ -2,8 +2,8 @@
 Beside umap-learn
 =================
 
-The same digits by umap-learn's UMAP, which has no network, and by ours. Left, the rows that were fitted; right, rows that were
-not. umap-learn looks for their places among the fitted ones; a network maps them as it does any.
+The same digits by umap-learn's UMAP, which has no network, and by ours. Left, the rows that were fitted; right, rows
+that were not. umap-learn looks for their places among the fitted ones; a network maps them as it does any.
 """
 
 import matplotlib.pyplot as plt

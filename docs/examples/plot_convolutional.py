@@ -2,8 +2,8 @@
 An encoder of one's own
 =======================
 
-Any module that maps rows, a tensor of shape (n_rows, n_features), to coordinates will do: here, one that sees which pixels are
-beside each other.
+Any module that maps rows, a tensor of shape (n_rows, n_features), to coordinates will do: here, one that sees which
+pixels are beside each other.
 """
 
 import matplotlib.pyplot as plt

@@ -2,7 +2,8 @@
 Landmarks: rows in given places
 ===============================
 
-Some rows should lie somewhere, and the others around them: here five rows of each digit, on a circle in the order of the digits.
+Some rows should lie somewhere, and the others around them: here five rows of each digit, on a circle in the order of
+the digits.
 """
 
 import matplotlib.pyplot as plt

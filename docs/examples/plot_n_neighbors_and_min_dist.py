@@ -2,9 +2,9 @@
 n_neighbors and min_dist
 ========================
 
-The two parameters to try first. `n_neighbors` is how far a row looks: with few the map falls into many small groups, with many
-it shows how the groups lie to each other. `min_dist` is how close points may come: it changes how the groups look, and not which
-rows are in them. The fits are shorter than by default, so that nine of them are soon done.
+The two parameters to try first. `n_neighbors` is how far a row looks: with few the map falls into many small groups,
+with many it shows how the groups lie to each other. `min_dist` is how close points may come: it changes how the groups
+look, and not which rows are in them. The fits are shorter than by default, so that nine of them are soon done.
 """
 
 import matplotlib.pyplot as plt

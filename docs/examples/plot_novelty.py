@@ -2,8 +2,8 @@
 A place for anything, and how new a row is
 ==========================================
 
-A network maps any row somewhere, a digit or not. `novelty_score` tells them apart: it is the distance to the nearest of a
-sample of the fitted rows, in units of the distance that is usual among them.
+A network maps any row somewhere, a digit or not. `novelty_score` tells them apart: it is the distance to the nearest of
+a sample of the fitted rows, in units of the distance that is usual among them.
 """
 
 import matplotlib.pyplot as plt

@@ -86,9 +86,7 @@ plt.show()
 
 generator = torch.Generator().manual_seed(0)
 widths = (160, 160, 160, 160, 160)
-encoder = new_encoder(
-    "mlp", X, 2, hidden_layer_sizes=widths, activation="silu", pca_variance=0.95, generator=generator
-)
+encoder = new_encoder("mlp", X, 2, hidden_layer_sizes=widths, activation="silu", pca_variance=0.95, generator=generator)
 prepare, network = parts(encoder)
 rows = as_rows(X, prepare, torch.device("cpu"))
 

@@ -2,8 +2,8 @@
 ParaDime's recipe
 =================
 
-Every setting of ParaDime's "Parametric UMAP" example is a parameter. Here they are used on digits; on MNIST, as there, by
-`benchmarks/reference_recipe.py`. The losses are printed as its phases report them.
+Every setting of ParaDime's "Parametric UMAP" example is a parameter. Here they are used on digits; on MNIST, as there,
+by `benchmarks/reference_recipe.py`. The losses are printed as its phases report them.
 """
 
 import matplotlib.pyplot as plt
