@@ -36,6 +36,7 @@ for ax, (name, parameters) in zip(axes, asked.items(), strict=True):
     distance = pearsonr(*(np.linalg.norm(rows[pairs[0]] - rows[pairs[1]], axis=1) for rows in (X, Z))).statistic
     ax.scatter(*Z.T, c=y, cmap="viridis", s=4)
     ax.set_title(f"{name}\nlocal radii {density:.2f}, distances {distance:.2f}", fontsize=10)
-    ax.set(xticks=[], yticks=[], aspect="equal")
+    ax.set(xticks=[], yticks=[])
+    ax.set_aspect("equal", adjustable="datalim")
 fig.suptitle("correlation of the rows' with those of the map", fontsize=10)
 plt.show()

@@ -8,6 +8,7 @@ A decoder is trained beside the encoder, and makes a row of any point of the map
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
+from sklearn.neighbors import NearestNeighbors
 
 from parametric_umap import ParametricUMAP
 
@@ -16,12 +17,16 @@ X, X_new, y = X[:1200], X[1200:], y[:1200]
 umap = ParametricUMAP(decoder=True, random_state=0).fit(X)
 
 # %%
-# Points of a grid over the map, each drawn as the row that the decoder makes of it.
+# Points of a grid over the map, each drawn as the row that the decoder makes of it; blank where no fitted row is near,
+# as what a decoder makes of such a place means nothing.
 
-low, high = umap.embedding_.min(axis=0), umap.embedding_.max(axis=0)
-n = 16
+low, high = umap.embedding_.min(axis=0) - 0.5, umap.embedding_.max(axis=0) + 0.5
+n = 20
 across, up = np.meshgrid(np.linspace(low[0], high[0], n), np.linspace(high[1], low[1], n))
-images = umap.inverse_transform(np.c_[across.ravel(), up.ravel()])
+points = np.c_[across.ravel(), up.ravel()]
+images = umap.inverse_transform(points)
+distances, _ = NearestNeighbors(n_neighbors=1).fit(umap.embedding_).kneighbors(points)
+images[distances[:, 0] > (high - low).max() / n] = 0
 mosaic = images.reshape(n, n, 8, 8).swapaxes(1, 2).reshape(8 * n, 8 * n)
 
 fig, axes = plt.subplots(1, 2, figsize=(9, 4.6), layout="constrained")
