@@ -16,15 +16,20 @@ few = {"batches_per_epoch": 5, "random_state": 0}  # a shorter fit than by defau
 
 theta, phi = ParametricUMAP(output_metric="haversine", **few).fit_transform(X).T
 points = np.c_[np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)]
+centre = np.degrees(np.arctan2(*points.mean(axis=0)[[1, 0]]))
+
+pole, around = np.mgrid[0 : np.pi : 13j, 0 : 2 * np.pi : 25j]
+sphere = np.sin(pole) * np.cos(around), np.sin(pole) * np.sin(around), np.cos(pole)
 
 fig = plt.figure(figsize=(9, 4.5), layout="constrained")
-for i, (elevation, azimuth) in enumerate(((20, 0), (20, 180))):
+for i, azimuth in enumerate((centre - 35, centre + 35)):
     ax = fig.add_subplot(1, 2, i + 1, projection="3d")
-    ax.view_init(elevation, azimuth)
+    ax.view_init(0, azimuth)
     towards = points @ [np.cos(np.radians(azimuth)), np.sin(np.radians(azimuth)), 0] > 0  # not those behind
-    ax.scatter(*points[towards].T, c=y[towards], cmap="tab10", vmin=0, vmax=9, s=6)
-    ax.set(title="from " + ("the front", "the back")[i], xticks=[], yticks=[], zticks=[])
-    ax.set_box_aspect((1, 1, 1))
+    ax.plot_wireframe(*sphere, color="0.85", linewidth=0.5)
+    ax.scatter(*points[towards].T, c=y[towards], cmap="tab10", vmin=0, vmax=9, s=6, depthshade=False)
+    ax.set_box_aspect((1, 1, 1), zoom=1.4)
+    ax.set_axis_off()
 plt.show()
 
 # %%
