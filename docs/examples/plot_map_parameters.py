@@ -2,7 +2,7 @@
 What else shapes the map
 ========================
 
-One parameter of the graph or of the loss at a time, its default in the middle. The fits are shorter than by default.
+One parameter of the graph or of the loss at a time, its default among the values. The fits are shorter than by default.
 """
 
 import matplotlib.pyplot as plt
