@@ -26,11 +26,13 @@ extensions = [
 exclude_patterns = ["_build", "auto_examples/*.ipynb", "examples"]
 templates_path = ["_templates"]
 default_role = "literal"
+smartquotes = False  # those of strings in docstrings are straight
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(sklearn|torch|numpy|scipy)\..*")]  # documented elsewhere
 
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings say more
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 numpydoc_validation_checks = set()
 
@@ -44,6 +46,7 @@ sphinx_gallery_conf = {
     "min_reported_time": 1e9,  # what a fit takes is told by the benchmarks
     "write_computation_times": False,
     "image_srcset": ["2x"],
+    "default_thumb_file": str(ROOT / "docs" / "demo.png"),
     "doc_module": ("parametric_umap",),
     "backreferences_dir": None,
 }
