@@ -186,7 +186,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     output_metric : {"euclidean", "haversine", "hyperboloid"}, default="euclidean"
         The distance on the map. "haversine" maps to a sphere of radius 6, `n_components` being 2: the angle from the
         pole and the longitude, in radians. "hyperboloid" maps to hyperbolic space, by the spatial coordinates x of
-        points whose other one is (1 + |x|²)^½.
+        points whose other one is ``(1 + |x|²)^½``.
     warm_start : bool, default=False
         Whether `fit` goes on from the encoder and the decoder of the fit before, if there was one, as they are and
         without the first phase.
@@ -244,7 +244,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Where the encoder is. A model loaded where its device is missing is put on the CPU.
     n_features_in_ : int
         Number of features of the fitted rows.
-    feature_names_in_ : ndarray of shape (n_features_in_,), object
+    feature_names_in_ : ndarray of shape (`n_features_in_`,), object
         Their names, where all are strings.
 
     Notes
