@@ -2,8 +2,8 @@
 A map, and rows that it never saw
 =================================
 
-Two thirds of scikit-learn's digits, images of 8 x 8 pixels, are fitted; the last third, drawn with an outline, is mapped by the fitted
-network.
+Two thirds of scikit-learn's digits, images of 8 x 8 pixels, are fitted; the last third, drawn with an outline, is
+mapped by the fitted network.
 """
 
 import matplotlib.pyplot as plt
@@ -32,7 +32,8 @@ print(f"k-NN accuracy    {knn_accuracy(Z, y, Z_new, y_new):.3f}")
 print(f"trustworthiness  {umap.score(X_new):.3f}")
 
 # %%
-# Where the map is to be believed: points among false neighbours are red, and long edges join neighbours that it tore apart.
+# Where the map is to be believed: points among false neighbours are red, and long edges join neighbours that it tore
+# apart.
 
 DiagnosticDisplay.from_estimator(umap, X)
 plt.show()
