@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from parametric_umap import DiagnosticDisplay, EmbeddingDisplay, LossCurveDisplay, ParametricUMAP
+from parametric_umap import EmbeddingDisplay, ParametricUMAP
 from parametric_umap.metrics import knn_accuracy
 
 X, y = load_digits(return_X_y=True)
@@ -30,16 +30,3 @@ plt.show()
 
 print(f"k-NN accuracy    {knn_accuracy(Z, y, Z_new, y_new):.3f}")
 print(f"trustworthiness  {umap.score(X_new):.3f}")
-
-# %%
-# Where the map is to be believed: points among false neighbours are red, and long edges join neighbours that it tore
-# apart.
-
-DiagnosticDisplay.from_estimator(umap, X)
-plt.show()
-
-# %%
-# The losses of both phases:
-
-LossCurveDisplay.from_estimator(umap)
-plt.show()
