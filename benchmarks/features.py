@@ -1,6 +1,7 @@
 """What each feature reaches beside a plain map, against the same of umap-learn on the same data.
 
-Each run writes results/features.md anew. What needs TensorFlow is run in an environment of its own, as in compare.py.
+Each figure adds a line to results/features.jsonl, and results/features.md is made of the last ones on this machine. What
+needs TensorFlow is run in an environment of its own, as in compare.py.
 """
 
 import argparse
@@ -10,7 +11,7 @@ from itertools import chain
 import numpy as np
 from data import ADDED, load
 from methods import run
-from record import RESULTS, machine, revision, versions
+from record import RESULTS, append, read, versions
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
@@ -18,24 +19,26 @@ from umap import UMAP
 
 from parametric_umap import ParametricUMAP
 from parametric_umap.metrics import knn_accuracy, random_triplet_accuracy
+from parametric_umap.output_metrics import as_drawn
 from parametric_umap.terms.density import embedded_log_radii
 
 MNIST = "MNIST 5,000"
 
 
+COLUMNS = ("feature", "data", "figure", "ours", "against", "theirs")
+LEGEND = "One seed each; machine, versions and commit stand in every line of features.jsonl.\n"
+
+
 def main(names):
-    rows = []
     for row in chain.from_iterable(FEATURES[name]() for name in names):
         print(*row, sep="  |  ", flush=True)
-        rows.append(row)
-    header = ("feature", "data", "figure", "ours", "against", "theirs")
-    lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
-    (RESULTS / "features.md").write_text("\n".join([*lines, "", legend()]))
-
-
-def legend():
-    packages = ", ".join(f"{package} {version}" for package, version in versions().items())
-    return f"{machine()['cpu']}, {machine()['cores']} cores; revision {revision()}; {packages}. One seed each.\n"
+        append("features.jsonl", dict(zip(COLUMNS, row, strict=True)) | {"versions": versions()})
+    last = {
+        tuple(line[name] for name in COLUMNS if name not in ("ours", "theirs")): line for line in read("features.jsonl")
+    }
+    rows = [[line[name] for name in COLUMNS] for line in last.values()]
+    lines = [f"| {' | '.join(cells)} |" for cells in (COLUMNS, ["---"] * len(COLUMNS), *rows)]
+    (RESULTS / "features.md").write_text("\n".join([*lines, "", LEGEND]))
 
 
 def supervision():
@@ -147,27 +150,18 @@ def seconds(function, X):
 
 
 def other_spaces():
-    """Maps that are not flat, or of other dimensions: k-NN accuracy of unseen rows, by distances in space."""
+    """Maps that are not flat, or of other dimensions: k-NN accuracy of unseen rows, by distances as they are drawn."""
     X, y, X_unseen, y_unseen = load(MNIST)
 
-    def accuracy(umap, in_space=np.asarray):
-        return knn_accuracy(in_space(umap.fit_transform(X)), y, in_space(umap.transform(X_unseen)), y_unseen)
+    def accuracy(umap):
+        fitted, unseen = (as_drawn(Z, umap.output_metric) for Z in (umap.fit_transform(X), umap.transform(X_unseen)))
+        return knn_accuracy(fitted, y, unseen, y_unseen)
 
-    spaces = [({"output_metric": "haversine"}, on_the_sphere), ({"output_metric": "hyperboloid"}, in_the_disk)]
-    for parameters, *in_space in (*spaces, *(({"n_components": n},) for n in (3, 10, 50))):
-        ours, theirs = (accuracy(kind(random_state=0, **parameters), *in_space) for kind in (ParametricUMAP, UMAP))
+    spaces = [{"output_metric": "haversine"}, {"output_metric": "hyperboloid"}]
+    for parameters in (*spaces, *({"n_components": n} for n in (3, 10, 50))):
+        ours, theirs = (accuracy(kind(random_state=0, **parameters)) for kind in (ParametricUMAP, UMAP))
         feature = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
         yield feature, MNIST, "k-NN accuracy of unseen rows", f"{ours:.3f}", "umap-learn UMAP", f"{theirs:.3f}"
-
-
-def on_the_sphere(Z):
-    theta, phi = Z.T
-    return np.c_[np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)]
-
-
-def in_the_disk(Z):
-    """The disk of Poincaré, from the spatial coordinates on the hyperboloid."""
-    return Z / (1 + np.sqrt(1 + np.square(Z).sum(axis=1, keepdims=True)))
 
 
 FEATURES = {
