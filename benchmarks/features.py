@@ -1,7 +1,7 @@
 """What each feature reaches beside a plain map, against the same of umap-learn on the same data.
 
-Each figure adds a line to results/features.jsonl; results/features.md is made of the last ones on this machine. What needs
-TensorFlow is run in an environment of its own, as in compare.py.
+Each figure adds a line to results/features.jsonl; results/features.md is made of the last ones on this machine. What
+needs TensorFlow is run in an environment of its own, as in compare.py.
 """
 
 import argparse
