@@ -31,7 +31,7 @@ from .attribution import encoder_jacobian, summarized
 from .containers import as_numpy, checked_rows, in_container_of, stacked
 from .decoder import decode, has_decoder
 from .encoder import ACTIVATIONS, parts
-from .engine import device_or_cpu, embed
+from .engine import allotted_threads, device_or_cpu, embed, limited_threads
 from .export import to_onnx
 from .fitting import SAMPLERS, Fit, stages
 from .metrics import trustworthiness
@@ -671,16 +671,17 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         """
         check_is_fitted(self)
         X = self._validated(X, reset=False, ensure_min_samples=3)
-        return trustworthiness(
-            as_numpy(X),
-            as_numpy(self.transform(X)),
-            n_neighbors=min(self.n_neighbors, (X.shape[0] - 1) // 2),
-            metric=self.metric,
-            metric_kwds=self.metric_kwds,
-            output_metric=self.output_metric,
-            random_state=0,
-            device=self.device_,
-        )
+        with limited_threads(allotted_threads()):
+            return trustworthiness(
+                as_numpy(X),
+                as_numpy(self.transform(X)),
+                n_neighbors=min(self.n_neighbors, (X.shape[0] - 1) // 2),
+                metric=self.metric,
+                metric_kwds=self.metric_kwds,
+                output_metric=self.output_metric,
+                random_state=0,
+                device=self.device_,
+            )
 
     def feature_attributions(self, X: Rows) -> Bunch:
         """How each feature moves each point: the derivative of the map.

@@ -230,7 +230,7 @@ def _at_least_tiny(total):
     return total.clamp(min=torch.finfo(total.dtype).tiny)
 
 
-def check_number(value, name):
+def check_number(value: torch.Tensor, name: str) -> None:
     """Make sure that a loss of the user's gives one number.
 
     Parameters

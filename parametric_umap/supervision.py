@@ -53,7 +53,7 @@ def _is_unknown(label):
     return missing or bool(label != label) or bool(label == -1)
 
 
-def check_target_metric(target_metric, target_metric_kwds, y):
+def check_target_metric(target_metric: Metric, target_metric_kwds: dict[str, Any] | None, y: ArrayLike) -> None:
     """Make sure that a metric is for such targets, and takes the arguments given with it.
 
     Parameters

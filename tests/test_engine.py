@@ -570,7 +570,7 @@ def test_embedding_equals_the_network_across_chunks(monkeypatch, container, n):
     assert len(sizes) == -(-n // 256)
     with torch.no_grad():
         expected = encoder(torch.from_numpy(X)).numpy()
-    assert embedding.dtype == np.float32
+    assert embedding.dtype == torch.float32
     assert embedding.shape == (n, 2)
     np.testing.assert_allclose(embedding, expected, rtol=1e-5, atol=1e-6)
 

@@ -16,7 +16,7 @@ QUICK = {"n_epochs": 2, "batches_per_epoch": 10, "random_state": 0}
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
 def test_nines_are_added_and_the_others_stay(container):
     old, new = X[y != 9], X[y == 9]
-    umap = ParametricUMAP(batches_per_epoch=7, random_state=0).fit(container(old))
+    umap = ParametricUMAP(random_state=0).fit(container(old))
     before = umap.transform(container(old))
     umap.partial_fit(container(new[:120]))
     after = umap.transform(container(old))

@@ -234,7 +234,7 @@ def test_rows_with_few_given_distances_are_joined_to_those_only():
         ((np.full((300, 20), 300), np.zeros((300, 20))), "indices from 0 to 299"),
         ((np.zeros((300, 20), int), np.full((300, 20), -1.0)), "distances of at least 0"),
         ((np.zeros((300, 20), int), np.full((300, 20), np.nan)), "distances of at least 0"),
-        ((np.ones((300, 3), int), np.ones((300, 3))), "at least 14 neighbours of each row; got 3"),
+        ((np.tile([1, 2, 3], (300, 1)), np.ones((300, 3))), "at least 14 neighbours of each row; got 3"),
         ((np.full((300, 20), -1), np.full((300, 20), np.inf)), "no row has any"),
         ((np.ones((300, 20), int), np.ones((300, 20))), r"each neighbour of a row once; row 0 has \[1 1"),
     ],

@@ -96,7 +96,7 @@ def test_mnist_with_labels_is_told_apart_better_on_rows_never_seen(mnist):
     accuracy = {}
     for name, labels in {"none": None, "half": partly, "all": y_train[:5000]}.items():
         target_metric = None if labels is None else "categorical"
-        umap = ParametricUMAP(target_metric=target_metric, batches_per_epoch=8, random_state=0)
+        umap = ParametricUMAP(target_metric=target_metric, random_state=0)
         umap.fit(X_train[:5000], labels)
         accuracy[name] = knn_accuracy(umap.embedding_, y_train[:5000], umap.transform(X_test), y_test)
     assert accuracy["all"] > accuracy["none"] + 0.02

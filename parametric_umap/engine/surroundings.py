@@ -143,7 +143,7 @@ def allotted_threads(n_jobs=None):
 
 @contextmanager
 def limited_threads(n_threads):
-    """Set the number of threads of torch for the thread that runs, and put it back afterwards.
+    """Set the number of threads of torch and of OpenMP for the thread that runs, and put it back afterwards.
 
     Parameters
     ----------
@@ -159,7 +159,8 @@ def limited_threads(n_threads):
         _threads_outside.append(_threads_outside[0] if _threads_outside else found)
         torch.set_num_threads(n_threads)
     try:
-        yield
+        with threadpool_limits(n_threads, user_api="openmp"):  # scikit-learn's own
+            yield
     finally:
         with _lock:
             torch.set_num_threads(_threads_outside.pop())
@@ -186,8 +187,6 @@ def surroundings(device, n_threads=None, seed=None):
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(limited_threads(n_threads))
-        if n_threads is not None:
-            stack.enter_context(threadpool_limits(n_threads, user_api="openmp"))  # scikit-learn's own
         if device.type == "cuda":
             stack.callback(torch.cuda.empty_cache)
         if seed is not None:

@@ -7,18 +7,21 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import column_or_1d
 
+from ..typing import keeps_signature
 from .input import checked_rows
 
 
-@validate_params(
-    {
-        "embedding": ["array-like"],
-        "y": ["array-like"],
-        "embedding_test": ["array-like", None],
-        "y_test": ["array-like", None],
-        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
-    },
-    prefer_skip_nested_validation=True,
+@keeps_signature(
+    validate_params(
+        {
+            "embedding": ["array-like"],
+            "y": ["array-like"],
+            "embedding_test": ["array-like", None],
+            "y_test": ["array-like", None],
+            "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        },
+        prefer_skip_nested_validation=True,
+    )
 )
 def knn_accuracy(
     embedding: ArrayLike,

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, validate_params
 
 from ..neighbors import row_distances
-from ..typing import Metric, OutputMetric, Rows, Seed
+from ..typing import Metric, OutputMetric, Rows, Seed, keeps_signature
 from .input import CONSTRAINTS, checked_pair, float64_device, new_random_state, sampled
 from .maps import map_distances
 
@@ -20,7 +20,7 @@ OF_A_SAMPLE = CONSTRAINTS | {
 TRIPLETS_PER_ROW = 50
 
 
-@validate_params(OF_A_SAMPLE, prefer_skip_nested_validation=True)
+@keeps_signature(validate_params(OF_A_SAMPLE, prefer_skip_nested_validation=True))
 def random_triplet_accuracy(
     X: Rows,
     embedding: ArrayLike,
@@ -88,7 +88,7 @@ def random_triplet_accuracy(
     return float((before == after).mean())
 
 
-@validate_params(OF_A_SAMPLE, prefer_skip_nested_validation=True)
+@keeps_signature(validate_params(OF_A_SAMPLE, prefer_skip_nested_validation=True))
 def distance_correlation(
     X: Rows,
     embedding: ArrayLike,

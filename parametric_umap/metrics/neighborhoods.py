@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 
 from ..neighbors import row_distances
 from ..neighbors.exact import block_bytes
-from ..typing import Metric, OutputMetric, Rows, Seed
+from ..typing import Metric, OutputMetric, Rows, Seed, keeps_signature
 from .input import CONSTRAINTS, checked_pair, float64_device, new_random_state, sampled
 from .maps import map_distances
 
@@ -25,7 +25,7 @@ OF_A_SAMPLE = OF_ALL_ROWS | {
 }
 
 
-@validate_params(OF_A_SAMPLE, prefer_skip_nested_validation=True)
+@keeps_signature(validate_params(OF_A_SAMPLE, prefer_skip_nested_validation=True))
 def trustworthiness(
     X: Rows,
     embedding: ArrayLike,
@@ -85,7 +85,7 @@ def trustworthiness(
     return float(_kept(compared, compared.of_points, compared.of_rows, n_neighbors).mean())
 
 
-@validate_params(OF_ALL_ROWS, prefer_skip_nested_validation=True)
+@keeps_signature(validate_params(OF_ALL_ROWS, prefer_skip_nested_validation=True))
 def local_trustworthiness(
     X: Rows,
     embedding: ArrayLike,
@@ -117,7 +117,7 @@ def local_trustworthiness(
     return _kept(compared, compared.of_points, compared.of_rows, n_neighbors)
 
 
-@validate_params(OF_A_SAMPLE, prefer_skip_nested_validation=True)
+@keeps_signature(validate_params(OF_A_SAMPLE, prefer_skip_nested_validation=True))
 def continuity(
     X: Rows,
     embedding: ArrayLike,
@@ -158,7 +158,7 @@ def continuity(
     return float(_kept(compared, compared.of_rows, compared.of_points, n_neighbors).mean())
 
 
-@validate_params(OF_A_SAMPLE, prefer_skip_nested_validation=True)
+@keeps_signature(validate_params(OF_A_SAMPLE, prefer_skip_nested_validation=True))
 def neighborhood_recall(
     X: Rows,
     embedding: ArrayLike,
