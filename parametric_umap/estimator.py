@@ -226,7 +226,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     n_samples_seen_ : int
         Number of rows fitted, those of `partial_fit` included.
     reference_rows_ : {ndarray, csr_array} of shape (n_references, n_features)
-        A sample of the fitted rows, 2,000 and 2 MiB at most, to which `novelty_score` compares others.
+        A sample of the fitted rows, 2,000 and 2 MiB at most, or 100 rows where these are more, to which `novelty_score`
+        compares others.
     reference_distance_ : float
         The median distance from one of them to its nearest other one, copies not counted, in the scale of the encoder's
         input.
@@ -282,6 +283,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     decoder_: torch.nn.Module
     init_embedding_: FloatArray
     reference_rows_: Any
+    reference_distance_: float
     rad_orig_: NDArray[np.float64]
     rad_emb_: NDArray[np.float64]
     loss_curve_: dict[str, NDArray[np.float64]]

@@ -191,7 +191,7 @@ class Fit:
         if p.densmap or p.output_dens:
             mapped = as_numpy(embed(prepare, network, self.X, self.device))
             attributes["rad_orig_"] = log_radii(known["graph_"], *neighbors)[place]
-            attributes["rad_emb_"] = embedded_log_radii(mapped, self.n_neighbors)[place]
+            attributes["rad_emb_"] = embedded_log_radii(mapped, self.n_neighbors, self.stage_seed)[place]
         return known | attributes
 
     def _encoder(self):

@@ -25,10 +25,14 @@ def reference_rows(X):
     Returns
     -------
     rows : {ndarray, csr_matrix, csr_array} of shape (n_references, n_features)
-        A copy of 2,000 of them at most, and of 2 MiB where they are dense.
+        A copy of 2,000 of them at most, and of 2 MiB, or 100 rows where these are more.
     """
-    n_rows = min(X.shape[0], N_REFERENCES, max(100, REFERENCE_BYTES // (X.dtype.itemsize * X.shape[1])))
+    n_rows = min(X.shape[0], _most_rows(X))
     return as_numpy(X[np.linspace(0, X.shape[0] - 1, n_rows).astype(int)])
+
+
+def _most_rows(X):
+    return min(N_REFERENCES, max(100, REFERENCE_BYTES // (X.dtype.itemsize * X.shape[1])))
 
 
 def merged_references(references, n_seen, X):
@@ -51,7 +55,7 @@ def merged_references(references, n_seen, X):
     added = reference_rows(X)
     room = max(references.shape[0], added.shape[0])
     n_added = min(added.shape[0], max(1, round(room * X.shape[0] / (n_seen + X.shape[0]))))
-    if references.shape[0] + added.shape[0] <= N_REFERENCES and references.shape[0] == n_seen:
+    if references.shape[0] + added.shape[0] <= _most_rows(X) and references.shape[0] == n_seen:
         parts = [references, added]  # all of them
     else:
         n_before = min(references.shape[0], room - n_added)

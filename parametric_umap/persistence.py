@@ -87,8 +87,9 @@ def load(cls, path, encoder=None, decoder=None):
     ValueError
         If the file is no such file, of a later version, or holds a user's encoder and none is given.
     """
+    safetensors = _safetensors()
     try:
-        with _safetensors().safe_open(os.fspath(path), framework="numpy") as file:
+        with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
@@ -101,7 +102,7 @@ def load(cls, path, encoder=None, decoder=None):
         raise ValueError(f"{path} was written by version {metadata['version']}, which is later than this one.")
     parameters, fitted = json.loads(metadata["parameters"]), json.loads(metadata["fitted"])
     parameters = _of_json(parameters, tensors)
-    widths, given = (fitted["n_features_in_"]["value"], parameters["n_components"]), {}
+    widths, given = (fitted["n_features_in_"]["value"], tensors["embedding_"].shape[1]), {}
     for name, module, inputs_and_outputs in (("encoder", encoder, widths), ("decoder", decoder, widths[::-1])):
         if fitted.get(f"{name}_", {}).get("kind") == "module":
             if module is None:

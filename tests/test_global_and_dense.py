@@ -155,6 +155,12 @@ def test_a_sphere_has_two_coordinates():
         ParametricUMAP(output_metric="haversine", n_components=3).fit(digits)
 
 
+@pytest.mark.parametrize("other", [{"dens_lambda": 8.0}, {"dens_frac": 1.0}, {"dens_var_shift": 10.0}])
+def test_every_parameter_of_densmap_counts(other):
+    maps = [ParametricUMAP(densmap=True, **QUICK, **more).fit_transform(digits[:200]) for more in ({}, other)]
+    assert not np.array_equal(*maps)
+
+
 @pytest.mark.parametrize("asked", ["densmap", "output_dens"])
 def test_densities_are_those_of_a_flat_map(asked):
     with pytest.raises(ValueError, match="densmap and output_dens need output_metric='euclidean'; got 'haversine'"):

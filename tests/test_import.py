@@ -27,7 +27,7 @@ quick = dict(init_epochs=1, n_epochs=1, batches_per_epoch=2, hidden_layer_sizes=
 X = load_iris().data
 umap = ParametricUMAP(metric="canberra", **quick).fit(X)
 print(umap.transform(X).shape)
-for write in (umap.save, umap.to_onnx):
+for write in (umap.save, ParametricUMAP.load, umap.to_onnx):
     try:
         write("iris")
     except ImportError as error:
@@ -62,6 +62,7 @@ def test_a_map_needs_no_extra():
     assert {"matplotlib", "safetensors", "onnx", "pandas", "umap"} <= optional
     assert run(f"OPTIONAL = {optional}\n{MAP_OF_IRIS}").splitlines() == [
         "(150, 2)",
+        "save and load need safetensors: pip install 'torch-parametric-umap[save]'.",
         "save and load need safetensors: pip install 'torch-parametric-umap[save]'.",
         "to_onnx needs onnx and onnxscript: pip install 'torch-parametric-umap[onnx]'.",
     ]

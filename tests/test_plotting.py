@@ -391,6 +391,15 @@ def test_a_phase_without_epochs_has_no_panel(iris):
 # Where a map may err
 
 
+@pytest.mark.parametrize("container", ["pandas", "polars"])
+def test_frames_may_be_asked_for_all_the_same(iris, container):
+    X, _ = iris
+    umap = ParametricUMAP(n_epochs=1, batches_per_epoch=5, random_state=0).fit(X)
+    plain = DiagnosticDisplay.from_estimator(umap, X)
+    framed = DiagnosticDisplay.from_estimator(umap.set_output(transform=container), X)
+    np.testing.assert_array_equal(framed.trustworthiness, plain.trustworthiness)
+
+
 def test_points_are_colored_by_trust_and_edges_join_neighbors(umap, iris):
     X, _ = iris
     display = DiagnosticDisplay.from_estimator(umap, X, n_neighbors=10)

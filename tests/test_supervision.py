@@ -83,6 +83,15 @@ def test_y_is_ignored_by_default():
     )
 
 
+def test_so_many_neighbors_are_taken_among_the_targets():
+    quick = dict(n_epochs=1, batches_per_epoch=2, hidden_layer_sizes=(8,), target_metric="euclidean", random_state=0)
+    target = np.random.default_rng(0).normal(size=500)
+    few, as_many, more = (
+        ParametricUMAP(target_n_neighbors=n, **quick).fit(X, target).graph_.nnz for n in (5, None, 30)
+    )
+    assert few < as_many < more
+
+
 def test_labels_in_a_pipeline_reach_the_graph():
     quick = dict(n_epochs=1, batches_per_epoch=2, hidden_layer_sizes=(8,), random_state=0)
     pipeline = make_pipeline(ParametricUMAP(target_metric="categorical", **quick)).fit(X, y)

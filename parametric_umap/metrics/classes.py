@@ -7,6 +7,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import column_or_1d
 
+from ..containers import as_numpy
 from ..typing import keeps_signature
 from .input import checked_rows
 
@@ -69,7 +70,7 @@ def knn_accuracy(
 
 
 def _labelled(embedding, y, name, name_of_labels):
-    embedding, y = checked_rows(embedding, name), column_or_1d(y)
+    embedding, y = checked_rows(embedding, name), column_or_1d(as_numpy(y))
     if len(embedding) != len(y):
         raise ValueError(
             f"{name_of_labels} must have a label for each row of {name}; got {len(y)} for {len(embedding)}."

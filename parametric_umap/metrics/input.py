@@ -7,6 +7,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_array
 
+from ..containers import as_numpy
 from ..engine import resolve_device
 from ..neighbors import METRICS, check_metric
 from ..output_metrics import OUTPUT_METRICS
@@ -88,8 +89,7 @@ def checked_rows(X, name, **options):
     ValueError
         If they hold NaN, infinity, or a number whose square is beyond float64.
     """
-    X = X.detach().cpu().numpy() if isinstance(X, torch.Tensor) else X
-    X = check_array(X, dtype=[np.float64, np.float32], input_name=name, **options)
+    X = check_array(as_numpy(X), dtype=[np.float64, np.float32], input_name=name, **options)
     largest = float(max(X.max(), -X.min()))
     if largest > LARGEST:
         raise ValueError(f"{name} holds ±{largest:.3g}; allowed are numbers up to {LARGEST:g}.")

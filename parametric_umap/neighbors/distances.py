@@ -101,11 +101,11 @@ def _by_function(X, metric, metric_kwds):
     arguments = tuple(metric_arguments(metric, metric_kwds, X.shape[1], sp.issparse(X)).values())
 
     with _named(metric):
-        function = compiled_or_none(function, X, arguments) or function  # once, not for every block
+        compiled = compiled_or_none(function, X, arguments)  # once, not for every block
 
     def measure(rows):
         with _named(metric):
-            return pair_distances(X, function, arguments, rows.numpy())
+            return pair_distances(X, compiled or function, arguments, rows.numpy(), compiled is not None)
 
     return measure
 

@@ -64,7 +64,7 @@ def exact_by_pairs(X, n_neighbors, function, arguments=(), n_jobs=None, rows=Non
     return indices, distances
 
 
-def pair_distances(X, function, arguments, rows):
+def pair_distances(X, function, arguments, rows, is_compiled):
     """Measure the distances from rows to all rows.
 
     Parameters
@@ -73,6 +73,8 @@ def pair_distances(X, function, arguments, rows):
         As in `exact_by_pairs`.
     rows : ndarray of shape (n_rows,), int
         Indices of the rows to measure from.
+    is_compiled : bool
+        Whether the function is what `compiled_or_none` gave.
 
     Returns
     -------
@@ -84,9 +86,8 @@ def pair_distances(X, function, arguments, rows):
     ValueError
         If the function refuses the rows, or gives distances that are not numbers.
     """
-    compiled = compiled_or_none(function, X, arguments)
     distances_of = _distances_of_sparse if sp.issparse(X) else _distances_of_dense
-    distances = distances_of(X, rows, compiled or function, arguments, compiled is not None)
+    distances = distances_of(X, rows, function, arguments, is_compiled)
     return of_equal_rows_zero(distances, X, rows[:, None], np.arange(X.shape[0])[None])
 
 

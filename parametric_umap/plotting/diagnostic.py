@@ -4,6 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.validation import check_is_fitted
 
+from ..containers import as_numpy
 from ..metrics import local_trustworthiness
 from ..output_metrics import as_drawn
 from .axes import fit_figure, frame, map_axes
@@ -95,8 +96,8 @@ class DiagnosticDisplay:
             If the estimator is not fitted.
         """
         check_is_fitted(estimator)
-        X = estimator._validated(X, reset=False, ensure_min_samples=5)
-        embedding = estimator.transform(X)
+        X = as_numpy(estimator._validated(X, reset=False, ensure_min_samples=5))
+        embedding = np.asarray(estimator.transform(X))
         rows = np.linspace(0, X.shape[0] - 1, min(X.shape[0], MOST_ROWS)).astype(int)
         most = (len(rows) - 1) // 2
         n_neighbors = min(estimator.n_neighbors, most) if n_neighbors is None else n_neighbors

@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_array, column_or_1d
 
+from ..containers import as_numpy
 from ..output_metrics import as_drawn
 from .axes import INK, fit_figure, frame, map_axes
 from .legend import explain_unseen
@@ -104,7 +105,9 @@ class EmbeddingDisplay:
             If the map has other than two or three coordinates, or `y`, `unseen` or `ax` does not fit it.
         """
         metric = getattr(estimator, "output_metric", "euclidean")
-        return cls.from_embedding(as_drawn(np.asarray(estimator.transform(X)), metric), y, unseen=unseen, ax=ax)
+        return cls.from_embedding(
+            as_drawn(np.asarray(as_numpy(estimator.transform(X))), metric), y, unseen=unseen, ax=ax
+        )
 
     @classmethod
     def from_embedding(cls, Z, y=None, *, unseen=None, ax=None):

@@ -36,7 +36,7 @@ def log_radii(graph, indices, distances):
     return np.log(RADIUS_EPSILON + total / np.maximum(weight, np.finfo(float).tiny))
 
 
-def embedded_log_radii(embedding, n_neighbors):
+def embedded_log_radii(embedding, n_neighbors, random_state=0):
     """Measure the same on the map: of the points, by their own neighbours and the graph that these make.
 
     Parameters
@@ -45,13 +45,15 @@ def embedded_log_radii(embedding, n_neighbors):
         The points.
     n_neighbors : int
         Number of neighbours of each, itself counted.
+    random_state : int or RandomState, default=0
+        Seed of an approximate search.
 
     Returns
     -------
     log_radii : ndarray of shape (n_samples,), float64
         As umap-learn's `rad_emb_`, but of the mean square distance, as those of the rows are.
     """
-    neighbors = nearest_neighbors(embedding, n_neighbors)
+    neighbors = nearest_neighbors(embedding, n_neighbors, random_state=random_state)
     return log_radii(fuzzy_simplicial_set(*neighbors), *neighbors)
 
 
