@@ -120,6 +120,14 @@ def test_outside_of_workers_threads_are_those_asked_for(two_threads):
     assert joblib.Parallel(n_jobs=1)([joblib.delayed(allotted_threads)()]) == [None]
 
 
+def test_a_limit_within_another_gives_way_to_it_again(two_threads):
+    with limited_threads(1):
+        with limited_threads(2):
+            assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == threads_of_a_new_thread() == 2
+
+
 def test_overlapping_limits_leave_the_number_of_threads_as_it_was(two_threads):
     both_inside, first_left = Barrier(2, timeout=60), Barrier(2, timeout=60)
     found = []

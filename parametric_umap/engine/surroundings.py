@@ -2,7 +2,7 @@
 
 import os
 from contextlib import ExitStack, contextmanager
-from threading import Lock
+from threading import Lock, local
 
 import torch
 from joblib import effective_n_jobs
@@ -12,8 +12,10 @@ from threadpoolctl import threadpool_limits
 # The largest block from which glibc learns.
 KEPT_BYTES = 2**25 - 2**16
 ALLOWED_DEVICES = "'auto', 'cpu', 'cuda', 'cuda:<index>', 'mps' or a torch.device of these"
-# torch's number of threads as it is outside of `limited_threads`, once for each thread that is within.
+# torch's number of threads as it is outside of `limited_threads`, once for each thread that is within; and the limit of
+# each thread.
 _threads_outside: list[int] = []
+_within = local()
 _lock = Lock()
 
 
@@ -153,17 +155,21 @@ def limited_threads(n_threads):
     if n_threads is None:
         yield
         return
+    around = getattr(_within, "limit", None)  # where a limit is set within another, as by `embed` within a fit
     with _lock:
         # A new thread takes what any other has set last, when it first asks: so it asks before it sets.
         found = torch.get_num_threads()
-        _threads_outside.append(_threads_outside[0] if _threads_outside else found)
+        if around is None:
+            _threads_outside.append(_threads_outside[0] if _threads_outside else found)
         torch.set_num_threads(n_threads)
+    _within.limit = n_threads
     try:
         with threadpool_limits(n_threads, user_api="openmp"):  # scikit-learn's own
             yield
     finally:
+        _within.limit = around
         with _lock:
-            torch.set_num_threads(_threads_outside.pop())
+            torch.set_num_threads(_threads_outside.pop() if around is None else around)
 
 
 @contextmanager

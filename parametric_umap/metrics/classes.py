@@ -9,7 +9,7 @@ from sklearn.utils.validation import column_or_1d
 
 from ..containers import as_numpy
 from ..typing import keeps_signature
-from .input import checked_rows
+from .input import finite_rows
 
 
 @keeps_signature(
@@ -70,7 +70,7 @@ def knn_accuracy(
 
 
 def _labelled(embedding, y, name, name_of_labels):
-    embedding, y = checked_rows(embedding, name), column_or_1d(as_numpy(y))
+    embedding, y = finite_rows(embedding, name), column_or_1d(as_numpy(y))
     if len(embedding) != len(y):
         raise ValueError(
             f"{name_of_labels} must have a label for each row of {name}; got {len(y)} for {len(embedding)}."

@@ -52,8 +52,8 @@ def checked_pair(X, embedding, metric, metric_kwds):
         If a number is not finite or too large, there are fewer than three rows, the shapes differ, or the metric is not
         for such rows.
     """
-    X = checked_rows(X, "X", accept_sparse="csr", ensure_min_samples=3)
-    embedding = checked_rows(embedding, "embedding")
+    X = finite_rows(X, "X", accept_sparse="csr", ensure_min_samples=3)
+    embedding = finite_rows(embedding, "embedding")
     n_samples = X.shape[0]
     if len(embedding) != n_samples:
         raise ValueError(f"embedding must have a row for each of X; got {len(embedding)} rows for {n_samples}.")
@@ -67,7 +67,7 @@ def checked_pair(X, embedding, metric, metric_kwds):
     return X, embedding
 
 
-def checked_rows(X, name, **options):
+def finite_rows(X, name, **options):
     """Make sure that rows are numbers whose distances are finite.
 
     Parameters

@@ -263,7 +263,7 @@ def _unit_rows(X):
 
 
 def _moderate(X):
-    """Matrix as float32 whose squares are finite and not lost, and the number that they were divided by.
+    """Rows as float32 whose squares are finite and not lost, and the number that they were divided by.
 
     Dense float64 rows are centred before they lose digits. Float32 rows of moderate units are not copied at all, as
     there may be no room for a second copy.
