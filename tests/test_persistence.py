@@ -51,7 +51,7 @@ def test_a_fresh_process_gives_the_same_bits(fitted, tmp_path):
     np.save(tmp_path / "rows.npy", X[1000:])
     program = (
         "import sys, joblib, numpy as np, torch\n"
-        f"torch.set_num_threads({torch.get_num_threads()})\n"  # on which bits depend, and which numba's first loop may set
+        f"torch.set_num_threads({torch.get_num_threads()})\n"  # numba's first loop may set them
         "umap = joblib.load('umap.joblib')\n"
         "np.save('mapped.npy', umap.transform(np.load('rows.npy')))\n"
         "assert 'numba' not in sys.modules\n"
