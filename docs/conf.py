@@ -36,6 +36,14 @@ toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 numpydoc_validation_checks = set()
 
+# The files that examples write go where nobody keeps them.
+doctest_global_setup = """
+import os, tempfile
+started_in, folder = os.getcwd(), tempfile.TemporaryDirectory()
+os.chdir(folder.name)
+"""
+doctest_global_cleanup = "os.chdir(started_in); folder.cleanup()"
+
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "auto_examples",
