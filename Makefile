@@ -8,8 +8,9 @@ SPHINX = $(VENV)/bin/sphinx-build -W --keep-going -d docs/_build/doctrees
 demo: $(INSTALLED)
 	$(VENV)/bin/python benchmarks/demo.py
 
+# A test on each core, since the threads of several would wait for each other.
 test: $(INSTALLED)
-	$(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n logical --dist worksteal
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -18,6 +18,15 @@ def mnist():
         pytest.skip(f"MNIST is not here, and could not be fetched: {error!r}")
 
 
+@pytest.fixture
+def two_threads():
+    """Two threads for torch, on a machine of any number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 def pytest_runtest_setup(item):
     if item.get_closest_marker("cuda") and not torch.cuda.is_available():
         pytest.skip("torch finds no CUDA device here")

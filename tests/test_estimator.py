@@ -75,6 +75,7 @@ def test_the_encoder_maps_tensors_in_the_users_units(fitted):
     np.testing.assert_allclose(mapped, fitted.transform(X_new), atol=1e-4)
 
 
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize(
     "encoder", [None, torch.nn.Sequential(torch.nn.Linear(64, 8), torch.nn.Dropout(), torch.nn.Linear(8, 2))]
 )

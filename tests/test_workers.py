@@ -33,14 +33,10 @@ class Spy(torch.nn.Linear):
 
 
 @pytest.fixture
-def two_threads(monkeypatch):
-    """Nothing set in the environment, and two threads for torch, on a machine of any number of cores."""
+def two_threads(two_threads, monkeypatch):
+    """Nothing set in the environment, and two threads for torch."""
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.delenv(variable, raising=False)
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def threads_of_a_new_thread():
