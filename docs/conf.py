@@ -39,10 +39,10 @@ numpydoc_validation_checks = set()
 # The files that examples write go where nobody keeps them.
 doctest_global_setup = """
 import os, tempfile
-started_in, folder = os.getcwd(), tempfile.TemporaryDirectory()
-os.chdir(folder.name)
+_started_in, _folder_of_examples = os.getcwd(), tempfile.TemporaryDirectory()
+os.chdir(_folder_of_examples.name)
 """
-doctest_global_cleanup = "os.chdir(started_in); folder.cleanup()"
+doctest_global_cleanup = "os.chdir(_started_in); _folder_of_examples.cleanup()"
 
 sphinx_gallery_conf = {
     "examples_dirs": "examples",

@@ -128,7 +128,7 @@ class Encoder(nn.Sequential):
         Takes rows in the user's units.
     n_components : int
         Width of the output.
-    hidden_layer_sizes : sequence of int
+    hidden_layer_sizes : int or array-like of int
         Widths of the hidden layers; empty for a linear map.
     activation : {"silu", "relu", "gelu", "elu", "tanh"}
         What follows every hidden layer.
@@ -157,7 +157,7 @@ class Perceptron(nn.Module):
 
     def __init__(self, n_features, n_components, hidden_layer_sizes, activation, generator):
         super().__init__()
-        widths = [n_features, *hidden_layer_sizes]
+        widths = [n_features, *np.ravel(hidden_layer_sizes).astype(int).tolist()]
         layers = []
         for n_in, n_out in pairwise(widths):
             layers += [_linear(n_in, n_out, generator), ACTIVATIONS[activation]()]

@@ -16,7 +16,7 @@ from joblib import Memory
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
 from sklearn.utils import Bunch, _safe_indexing
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Hidden, Interval, StrOptions
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
@@ -33,7 +33,7 @@ from .decoder import decode, has_decoder
 from .encoder import ACTIVATIONS, parts
 from .engine import allotted_threads, device_or_cpu, embed, limited_threads
 from .export import to_onnx
-from .fitting import SAMPLERS, Fit, stages
+from .fitting import MAIN_EPOCHS, SAMPLERS, Fit, stages
 from .metrics import trustworthiness
 from .neighbors import METRICS, check_metric, unique_rows
 from .novelty import merged_references, novelty, reference_rows
@@ -128,7 +128,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     autoencoder : bool, default=False
         Whether the loss of the decoder also trains the encoder: points that are close on the map must then be alike
         enough to be told apart by the decoder.
-    hidden_layer_sizes : list or tuple of int, default=(160, 160, 160, 160, 160)
+    hidden_layer_sizes : int or array-like of int, default=(160, 160, 160, 160, 160)
         Widths of the default encoder's hidden layers; empty for a linear map.
     activation : {"silu", "relu", "gelu", "elu", "tanh"}, default="silu"
         What follows each of them.
@@ -154,8 +154,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     n_epochs : int, default=30
         Number of epochs of phase ``main_embedding``.
     batches_per_epoch : int or None, default=None
-        Number of batches in an epoch of that phase. None makes about 400 batches in all epochs together, and one more
-        for every 80 rows, at most 3,000.
+        Number of batches in an epoch of that phase. None makes as many as give about 400 batches in 30 epochs, and one
+        more for every 80 rows, at most 3,000.
     sampling : {"neighborhoods", "edges"}, default="neighborhoods"
         What a batch of that phase is made of: neighbourhoods of random rows, with all edges within each, or single
         edges, each drawn as often as its weight says, as umap-learn does. Neighbourhoods learn several times faster;
@@ -297,7 +297,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     _parameter_constraints = {
         "n_neighbors": [Interval(Integral, 2, None, closed="left")],
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "metric": [StrOptions(set(METRICS)), callable],
+        "metric": [StrOptions(set(METRICS)), Hidden(StrOptions({"precomputed"})), callable],
         "metric_kwds": [dict, None],
         "precomputed_knn": [tuple, list, None],
         "disconnection_distance": [Interval(Real, 0, None, closed="neither"), None],
@@ -320,7 +320,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
         "reconstruction_validation": [Interval(Real, 0, 1, closed="neither"), "array-like", "sparse matrix", None],
         "autoencoder": ["boolean"],
-        "hidden_layer_sizes": [list, tuple],
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "pca_variance": [Interval(Real, 0, 1, closed="right")],
         "input_noise": [Interval(Real, 0, None, closed="left")],
@@ -380,7 +380,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         reconstruction_weight: float = 1.0,
         reconstruction_validation: float | Rows | None = None,
         autoencoder: bool = False,
-        hidden_layer_sizes: list[int] | tuple[int, ...] = (160, 160, 160, 160, 160),
+        hidden_layer_sizes: int | Sequence[int] | NDArray[np.integer] = (160, 160, 160, 160, 160),
         activation: Literal["silu", "relu", "gelu", "elu", "tanh"] = "silu",
         pca_variance: float = 0.95,
         input_noise: float = 0.5,
@@ -389,7 +389,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         init_epochs: int | None = None,
         init_batch_size: int = 500,
         init_learning_rate: float = 1e-2,
-        n_epochs: int = 30,
+        n_epochs: int = MAIN_EPOCHS,
         batches_per_epoch: int | None = None,
         sampling: Literal["neighborhoods", "edges"] = "neighborhoods",
         batch_size: int = 1024,
@@ -796,10 +796,13 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         ------
         ImportError
             If onnx and onnxscript are not installed.
+        ValueError
+            If there is no decoder.
         """
         check_is_fitted(self)
         if decoder:
-            check_is_fitted(self, "decoder_")
+            if not hasattr(self, "decoder_"):
+                raise ValueError("decoder=True, but this map has no decoder; fit with decoder=True or a module.")
             to_onnx(self.decoder_, self._n_features_out, path, ("embedding", "X"))
         else:
             to_onnx(self.encoder_, self.n_features_in_, path, ("X", "embedding"))
@@ -824,7 +827,9 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             raise ValueError(f"a and b are given both or neither; got a={self.a}, b={self.b}.")
         if self.min_dist > self.spread:
             raise ValueError(f"min_dist must be at most spread; got min_dist={self.min_dist}, spread={self.spread}.")
-        if not all(isinstance(width, Integral) and width > 0 for width in self.hidden_layer_sizes):
+        if self.metric == "precomputed":  # as umap-learn has it
+            raise ValueError("metric='precomputed': give the distances as fit(X, precomputed_distances=...) instead.")
+        if not all(isinstance(width, Integral) and width > 0 for width in np.ravel(self.hidden_layer_sizes).tolist()):
             raise ValueError(f"hidden_layer_sizes must hold integers above 0; got {self.hidden_layer_sizes}.")
         check_metric(self.metric, self.metric_kwds, X.shape[1], sp.issparse(X))
         if self.target_metric is not None and y is not None:

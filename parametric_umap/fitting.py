@@ -47,10 +47,12 @@ from .terms import (
     validation_rows,
 )
 
-# Batches of each phase where the user leaves their number open, as measured on data of 100 to 60,000 rows.
+# Batches of each phase where the user leaves their number open, as measured on data of 100 to 60,000 rows; those of the
+# second in so many epochs, the default of `n_epochs`.
 INIT_BATCHES = 50
 MAIN_BATCHES = (400, 3000)
 ROWS_PER_BATCH = 80
+MAIN_EPOCHS = 30
 SAMPLERS = {"neighborhoods": NeighborhoodSampler, "edges": EdgeSampler}
 
 
@@ -329,7 +331,7 @@ class Fit:
             SAMPLERS[p.sampling](graph, self.device),
             EdgeCrossEntropy(a, b, p.negative_sample_rate, p.repulsion_strength, squares=squares),
             n_epochs=p.n_epochs,
-            batches_per_epoch=p.batches_per_epoch or -(-batches // p.n_epochs),
+            batches_per_epoch=p.batches_per_epoch or -(-batches // MAIN_EPOCHS),
             batch_size=p.batch_size,
             learning_rate=p.learning_rate / self.slower,
             terms=terms,

@@ -123,6 +123,8 @@ def load(cls, path, encoder=None, decoder=None):
 def replacing(path):
     """A temporary file beside `path` that takes its place once it is whole, and is removed if it is not."""
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}.")
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(handle)
     try:

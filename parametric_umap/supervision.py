@@ -68,7 +68,7 @@ def check_target_metric(target_metric: Metric, target_metric_kwds: dict[str, Any
     Raises
     ------
     ValueError
-        If an argument is missing, not one of the metric's, or out of its range.
+        If the targets are text, but no labels; if an argument is missing, not one of the metric's, or out of its range.
     """
     if target_metric == "categorical":
         if target_metric_kwds:
@@ -76,6 +76,11 @@ def check_target_metric(target_metric: Metric, target_metric_kwds: dict[str, Any
                 f"target_metric_kwds={target_metric_kwds}: target_metric 'categorical' takes no arguments."
             )
         return
+    targets = np.ravel(y)
+    if targets.dtype.kind not in "biuf" and any(isinstance(target, str | bytes) for target in targets.tolist()):
+        raise ValueError(
+            f"target_metric={target_metric!r} is for numbers, but y holds text; for labels is 'categorical'."
+        )
     n_targets = np.shape(y)[1] if np.ndim(y) > 1 else 1
     check_metric(target_metric, target_metric_kwds, n_targets, name="target_metric")
 

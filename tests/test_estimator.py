@@ -303,6 +303,31 @@ def test_verbose_prints_stages_with_the_time_and_losses_at_the_interval():
     assert printed.getvalue() == ""
 
 
+def test_half_the_epochs_are_half_the_batches():
+    class Counting(torch.nn.Linear):
+        n_calls = 0
+
+        def forward(self, x):
+            Counting.n_calls += self.training
+            return super().forward(x)
+
+    def batches(n_epochs):
+        before = Counting.n_calls
+        ParametricUMAP(encoder=Counting(64, 2), init="random", n_epochs=n_epochs, random_state=0).fit(X)
+        return Counting.n_calls - before
+
+    assert 400 < batches(30) == 2 * batches(15) == 30 * batches(1)
+
+
+@pytest.mark.parametrize("widths", [(7, 5), [7, 5], np.array([7, 5])])
+def test_hidden_layers_are_given_as_to_scikit_learns_networks(widths):
+    def drawn(hidden_layer_sizes):
+        return ParametricUMAP(**QUICK | {"hidden_layer_sizes": hidden_layer_sizes}).fit_transform(X)
+
+    np.testing.assert_array_equal(drawn(widths), drawn((7, 5)))
+    np.testing.assert_array_equal(drawn(7), drawn((7,)))
+
+
 def test_n_jobs_limits_threads_during_the_fit_only(monkeypatch):
     seen = []
 

@@ -205,6 +205,14 @@ def test_only_a_fitted_model_is_saved(tmp_path):
             write(tmp_path / "umap")
 
 
+def test_a_folder_that_is_not_there_is_named(fitted, tmp_path):
+    path = tmp_path / "nowhere" / "umap.safetensors"
+    for write in (fitted.save, fitted.to_onnx):
+        with pytest.raises(FileNotFoundError, match=rf"{path} cannot be written: there is no folder {path.parent}\.$"):
+            write(path)
+    assert not os.listdir(tmp_path)
+
+
 def test_the_mask_of_the_user_holds_for_files(fitted, tmp_path):
     fitted.save(tmp_path / "umap")
     (tmp_path / "plain").touch()
@@ -217,10 +225,11 @@ def test_the_mask_of_the_user_holds_for_files(fitted, tmp_path):
 
 @pytest.mark.parametrize("encoder", [None, "linear", Narrow])
 @pytest.mark.parametrize("width", [1, 3])
-def test_onnxruntime_draws_the_same_map(encoder, width, tmp_path):
+def test_onnxruntime_draws_the_same_map(encoder, width, tmp_path, capfd):
     rows = np.hstack([X] * width)  # wide rows are turned to their principal axes
     umap = ParametricUMAP(encoder=encoder, **QUICK).fit(rows[:1000])
     umap.to_onnx(tmp_path / "umap.onnx")
+    assert capfd.readouterr() == ("", "")  # though torch's exporter has much to say
     session = onnxruntime.InferenceSession(tmp_path / "umap.onnx")
     for n_rows in (1, 2, 797):
         given = rows[1000 : 1000 + n_rows]
@@ -242,6 +251,6 @@ def test_onnxruntime_gives_the_same_rows_back(decoder, loss, tmp_path):
 
 
 def test_a_decoder_is_written_only_where_there_is_one(fitted, tmp_path):
-    with pytest.raises(NotFittedError):
+    with pytest.raises(ValueError, match="this map has no decoder; fit with decoder=True"):
         fitted.to_onnx(tmp_path / "back.onnx", decoder=True)
     assert not os.listdir(tmp_path)

@@ -145,6 +145,8 @@ def test_wrong_arguments_of_the_targets_metric_are_named(target_metric, target_m
         ("categorical", y[:400], "inconsistent numbers of samples"),
         ("categorical", np.c_[y, y], "1d array"),
         ("euclidean", np.where(y == 3, np.nan, y), "y contains NaN"),
+        ("euclidean", y.astype(str), "target_metric='euclidean' is for numbers, but y holds text"),
+        ("euclidean", y.astype(str).astype(object), "target_metric='euclidean' is for numbers, but y holds text"),
         ("unheard", y, "target_metric"),
     ],
 )
