@@ -2,9 +2,6 @@
 
 from inspect import signature
 
-# What does not change the results of a stage, or only as rounding does.
-IRRELEVANT = {"n_jobs"}
-
 
 def cached(stage, memory, *metrics, seeded=True):
     """Let a stage of a fit look its result up, and leave it for later fits.
@@ -28,5 +25,5 @@ def cached(stage, memory, *metrics, seeded=True):
     """
     if any(map(callable, metrics)):
         return stage
-    irrelevant = IRRELEVANT if seeded else IRRELEVANT | {"random_state"}
-    return memory.cache(stage, ignore=sorted(irrelevant & signature(stage).parameters.keys()))
+    irrelevant = [] if seeded or "random_state" not in signature(stage).parameters else ["random_state"]
+    return memory.cache(stage, ignore=irrelevant)

@@ -200,8 +200,9 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     memory : str, joblib.Memory or None, default=None
         A folder, or what stands for one, where the neighbours, the graph and the initial positions are kept, so that
         fits of the same rows that differ in nothing that these depend on, as in a search over `min_dist`,
-        `learning_rate` or `encoder`, find them there. A search by a metric that is a function is made anew. With the
-        same `random_state` it changes no bit of the map; without any, a fit may find what one before has found.
+        `learning_rate` or `encoder`, find them there. A search by a metric that is a function is made anew, and so is
+        one in another number of threads. With the same `random_state` it changes no bit of the map; without any, a fit
+        may find what one before has found.
     random_state : int, RandomState instance or None, default=None
         Seed of everything random. The same integer gives the same bits on the same machine. The global random states of
         numpy and torch are neither read nor changed; None seeds from the operating system.
@@ -676,7 +677,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         with limited_threads(allotted_threads()):
             return trustworthiness(
                 as_numpy(X),
-                as_numpy(self.transform(X)),
+                as_numpy(embed(*parts(self.encoder_), X, self.device_)),
                 n_neighbors=min(self.n_neighbors, (X.shape[0] - 1) // 2),
                 metric=self.metric,
                 metric_kwds=self.metric_kwds,

@@ -3,9 +3,9 @@
 import inspect
 import json
 import os
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from warnings import warn
 
 import numpy as np
@@ -121,25 +121,26 @@ def load(cls, path, encoder=None, decoder=None):
 
 @contextmanager
 def replacing(path):
-    """A temporary file beside `path` that takes its place once it is whole, and is removed if it is not."""
-    path = Path(path)
+    """A temporary file beside `path` that takes its place once it is whole, and is removed if it is not.
+
+    It has the mode of the file that it replaces, or that of a new one; where a link points, the file there is replaced.
+    """
+    path = Path(path).resolve()
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} cannot be written: it is a folder or a device.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}.")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
+    temporary = path.with_name(f".{token_hex(8)}.{path.name}")
     try:
+        temporary.touch(exist_ok=False)
+        mode = (path if path.exists() else temporary).stat().st_mode
+        temporary.chmod(mode)
         yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
+        temporary.chmod(mode)  # what has written it may have made it anew
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _as_json(value, name, tensors):

@@ -94,12 +94,15 @@ def test_each_metric_measures_what_pynndescent_does(metric):
 def test_sparse_rows_have_the_neighbors_that_they_have_when_dense(metric):
     X = rows(metric)
     arguments = None if "kantorovich" in metric or "wasserstein" in metric else ARGUMENTS.get(metric)
+    some = torch.tensor([3, 0, 41])
+    measured = row_distances(sp.csr_array(X), metric, arguments)(some)
     _, distances = nearest_neighbors(sp.csr_array(X), 8, metric=metric, metric_kwds=arguments)
     assert (distances[:, 0] == 0).all()
     if arguments is None and metric in ARGUMENTS:  # the sparse function has another cost than any dense one
         return
     expected = own(metric, X)
     np.testing.assert_allclose(distances[:, 1:], nearest(expected, 8), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(measured, row_distances(X, metric, arguments)(some), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("metric", ["hellinger", "braycurtis", "correlation"])

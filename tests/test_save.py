@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -211,6 +212,21 @@ def test_a_folder_that_is_not_there_is_named(fitted, tmp_path):
         with pytest.raises(FileNotFoundError, match=rf"{path} cannot be written: there is no folder {path.parent}\.$"):
             write(path)
     assert not os.listdir(tmp_path)
+
+
+def test_what_is_at_the_place_of_a_file_stays_what_it_is(fitted, tmp_path):
+    kept, link, queue = (tmp_path / name for name in ("kept", "link", "queue"))
+    kept.touch()
+    kept.chmod(0o600)
+    link.symlink_to(kept)
+    fitted.save(link)
+    assert link.is_symlink() and stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert_same(ParametricUMAP.load(kept), fitted)
+    os.mkfifo(queue)
+    for path in (queue, tmp_path):
+        with pytest.raises(ValueError, match=f"{path} cannot be written: it is a folder or a device"):
+            fitted.save(path)
+    assert queue.is_fifo() and sorted(os.listdir(tmp_path)) == ["kept", "link", "queue"]
 
 
 def test_the_mask_of_the_user_holds_for_files(fitted, tmp_path):

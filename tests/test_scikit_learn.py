@@ -60,10 +60,12 @@ def test_set_output_gives_frames_with_names(embedding, container, frame):
 
 
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
-def test_frames_leave_their_names_and_map_like_arrays(embedding, frame):
+def test_frames_leave_their_names_and_map_like_arrays(embedding, frame, recwarn):
     names = ["sepal length", "sepal width", "petal length", "petal width"]
     umap = ParametricUMAP(**QUICK).fit(frame(dict(zip(names, X.T, strict=True))))
     assert list(umap.feature_names_in_) == names
+    umap.score(frame(dict(zip(names, X.T, strict=True))))
+    assert not [warning for warning in recwarn if "feature names" in str(warning.message)]
     np.testing.assert_array_equal(umap.embedding_, embedding)
     with pytest.raises(ValueError, match="feature names should match those that were passed during fit"):
         umap.transform(pd.DataFrame(X, columns=names[::-1]))

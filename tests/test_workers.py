@@ -100,16 +100,19 @@ def test_threads_take_one_core_each(two_threads, monkeypatch, n_jobs):
     assert torch.get_num_threads() == threads_of_a_new_thread() == 2
 
 
-def test_a_share_that_the_user_sets_is_taken(two_threads, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "2,1")
+@pytest.mark.parametrize(("said", "share"), [("2,1", 2), (" 2 ", 2), ("", 1), ("0", 1), ("-1", 1), ("many", 1)])
+def test_a_share_that_the_user_sets_is_taken(two_threads, monkeypatch, said, share):
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
     with joblib.parallel_config(backend="threading"):
         found = joblib.Parallel(n_jobs=2)(joblib.delayed(allotted_threads)(n) for n in (None, 1, 8))
-    assert found == [2, 1, 2]
+    assert found == [share, 1, share]
 
 
 def test_outside_of_workers_threads_are_those_asked_for(two_threads):
     assert allotted_threads() is None
     assert allotted_threads(3) == 3
+    with limited_threads(allotted_threads(np.int64(3))):
+        assert torch.get_num_threads() == 3
     assert allotted_threads(-1) == joblib.cpu_count()
     with joblib.parallel_config(backend="threading", n_jobs=2):
         assert allotted_threads() is None

@@ -136,10 +136,11 @@ def allotted_threads(n_jobs=None):
     ValueError
         If `n_jobs` is 0.
     """
-    asked = None if n_jobs is None else effective_n_jobs(n_jobs)
+    asked = None if n_jobs is None else int(effective_n_jobs(n_jobs))  # threadpoolctl takes no numbers of numpy
     if not get_active_backend()[0].nesting_level:
         return asked
-    share = min(int(os.environ.get("OMP_NUM_THREADS", "1").split(",")[0]), torch.get_num_threads())
+    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    share = min(max(int(said), 1) if said.isdecimal() else 1, torch.get_num_threads())
     return share if asked is None else min(asked, share)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
-from sklearn.metrics import pairwise_distances
+from sklearn.metrics import euclidean_distances, pairwise_distances
 
 from ..typing import Matrix, Metric
 from .exact import middle, roomy_device
@@ -62,6 +62,8 @@ def _measure(X, metric, metric_kwds, device):
     if name not in (COMMON_SPARSE if sp.issparse(X) else COMMON):
         return _by_function(X, name, metric_kwds)
     if sp.issparse(X):
+        if name == "sqeuclidean":
+            return lambda rows: euclidean_distances(X[rows.numpy()], X, squared=True)
         return lambda rows: pairwise_distances(X[rows.numpy()], X, metric=name)
     x = torch.tensor(X, dtype=torch.float64, device=roomy_device(device, 8 * X.size))
     if name in ("cosine", "correlation"):
