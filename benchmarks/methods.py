@@ -49,7 +49,7 @@ METHODS = {
 }
 
 
-def run(method, data):
+def run(method, data, seed=0):
     """Fit data by a method in a fresh process.
 
     Parameters
@@ -58,6 +58,8 @@ def run(method, data):
         One of METHODS.
     data : str
         A name that ``data.load`` knows.
+    seed : int, default=0
+        Of everything random in it.
 
     Returns
     -------
@@ -66,11 +68,11 @@ def run(method, data):
     maps : tuple of ndarray
         Positions of the fitted rows and of the unseen ones; empty where it failed.
     """
-    line = {"method": method, "data": data}
+    line = {"method": method, "data": data, "seed": seed}
     python = python_of(METHODS[method].environment)
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "maps.npz"
-        command = [python, HERE / "peers" / f"{method}.py", data, output]
+        command = [python, HERE / "peers" / f"{method}.py", data, output, str(seed)]
         start = time.perf_counter()
         process = subprocess.run(command, env=variables(), capture_output=True, text=True)
         wall_seconds = time.perf_counter() - start

@@ -6,8 +6,8 @@ from worker import work
 from parametric_umap import ParametricUMAP
 
 
-def fit(X):
-    model = ParametricUMAP(**RECIPE, random_state=0).fit(X)
+def fit(X, seed):
+    model = ParametricUMAP(**RECIPE, random_state=seed).fit(X)
     return model.embedding_, model.transform
 
 

@@ -10,8 +10,8 @@ from paradime.utils.seed import seed_all
 from worker import work
 
 
-def fit(X, network=FullyConnectedEmbeddingModel):
-    seed_all(0)
+def fit(X, seed, network=FullyConnectedEmbeddingModel):
+    seed_all(seed)
     routine = ParametricDR(
         model=network(in_dim=X.shape[1], out_dim=2, hidden_dims=[100, 100, 100]),
         global_relations=NeighborBasedPDist(

@@ -12,9 +12,9 @@ from torchdr import UMAP
 from worker import work
 
 
-def fit(X):
-    torch.manual_seed(0)
-    model = UMAP(encoder=network(X.shape[1]), optimizer="Adam", lr=0.01, backend=None, random_state=0)
+def fit(X, seed):
+    torch.manual_seed(seed)
+    model = UMAP(encoder=network(X.shape[1]), optimizer="Adam", lr=0.01, backend=None, random_state=seed)
     return model.fit_transform(X), model.transform
 
 

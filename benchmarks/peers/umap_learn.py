@@ -4,8 +4,8 @@ from umap import UMAP
 from worker import work
 
 
-def fit(X):
-    model = UMAP(random_state=0).fit(X)
+def fit(X, seed):
+    model = UMAP(random_state=seed).fit(X)
     return model.embedding_, model.transform
 
 

@@ -5,14 +5,14 @@ from umap.parametric_umap import ParametricUMAP
 from worker import work
 
 
-def fit(X):
+def fit(X, seed):
     model = ParametricUMAP(
         n_components=32,
         autoencoder_loss=True,
         parametric_reconstruction=True,
         parametric_reconstruction_loss_fcn=keras.losses.MeanSquaredError(),
         parametric_reconstruction_loss_weight=100.0,
-        random_state=0,
+        random_state=seed,
     ).fit(X)
     return model.inverse_transform(model.embedding_), lambda rows: model.inverse_transform(model.transform(rows))
 

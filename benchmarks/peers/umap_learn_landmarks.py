@@ -9,9 +9,9 @@ from umap.parametric_umap import ParametricUMAP
 from worker import work
 
 
-def fit(X):
+def fit(X, seed):
     _, _, added, _ = load("digits but 9")
-    model = ParametricUMAP(random_state=0).fit(X)
+    model = ParametricUMAP(random_state=seed).fit(X)
     before = model.embedding_.copy()
     model.add_landmarks(X, sample_pct=1.0, landmark_loss_weight=0.01)
     model.fit(added[:ADDED])

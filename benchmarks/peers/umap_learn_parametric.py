@@ -4,8 +4,8 @@ from umap.parametric_umap import ParametricUMAP
 from worker import work
 
 
-def fit(X):
-    model = ParametricUMAP(random_state=0).fit(X)
+def fit(X, seed):
+    model = ParametricUMAP(random_state=seed).fit(X)
     return model.embedding_, model.transform
 
 

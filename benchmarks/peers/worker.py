@@ -10,19 +10,19 @@ from record import peak_memory, versions
 
 
 def work(fit):
-    """Run a method as ``python METHOD.py DATA OUTPUT``.
+    """Run a method as ``python METHOD.py DATA OUTPUT SEED``.
 
     Parameters
     ----------
     fit : callable
-        Fits rows, ndarray of shape (n_samples, n_features), and returns their positions and the function that maps new
-        rows to theirs.
+        Fits rows, ndarray of shape (n_samples, n_features), by a seed, and returns their positions and the function
+        that maps new rows to theirs.
     """
-    data, output = sys.argv[1:]
+    data, output, seed = sys.argv[1:]
     X, _, X_unseen, _ = load(data)
 
     start = time.perf_counter()
-    Z, transform = fit(X)
+    Z, transform = fit(X, int(seed))
     fitted = time.perf_counter()
     fit_peak_bytes = peak_memory()
 
