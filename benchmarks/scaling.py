@@ -9,6 +9,7 @@ import argparse
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from methods import run
 from record import RESULTS, append, read
 
@@ -79,6 +80,7 @@ def draw(curves, path):
         times.legend(frameon=False)
         memory.set(ylabel="peak memory, GB", xlabel=KINDS[kind])
         for axis in (times.yaxis, memory.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_formatter("")
     for panel in panels.flat:
