@@ -435,6 +435,16 @@ def test_in_a_pipeline_the_rows_are_those_that_the_map_is_made_of():
     assert trustworthiness_scorer(framed, rows) == pytest.approx(expected, abs=1e-12)
 
 
+def test_of_a_search_the_map_is_scored_that_it_found():
+    umap = ParametricUMAP(metric="cosine", output_metric="hyperboloid", **QUICK, init="random")
+    of_pipelines = GridSearchCV(make_pipeline(StandardScaler(), umap), {"parametricumap__spread": [1.0]}, cv=2)
+    in_a_pipeline = make_pipeline(StandardScaler(), GridSearchCV(umap, {"spread": [1.0]}, cv=2))
+    for searched in (of_pipelines, in_a_pipeline):
+        Z, scaled = searched.fit(iris).transform(iris), StandardScaler().fit_transform(iris)
+        expected = trustworthiness(scaled, Z, metric="cosine", output_metric="hyperboloid")
+        assert trustworthiness_scorer(searched, iris) == pytest.approx(expected, abs=1e-12)
+
+
 def test_scorers_are_taken_wherever_scoring_is():
     y = load_iris().target
     expected = [

@@ -17,6 +17,9 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.manifold import trustworthiness
 from sklearn.metrics import pairwise_distances
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
@@ -305,6 +308,16 @@ def test_spheres_and_the_hyperbolic_plane():
     distance = np.array([0.1, 1.0, 3.0])
     disk = as_drawn(np.stack([np.sinh(distance), np.zeros(3)], axis=1), "hyperboloid")
     np.testing.assert_allclose(disk[:, 0], np.tanh(distance / 2))
+
+
+@pytest.mark.parametrize("output_metric", ["haversine", "hyperboloid"])
+def test_a_map_in_a_pipeline_or_a_search_is_drawn_as_it_is_alone(iris, output_metric):
+    X, _ = iris
+    pipeline = make_pipeline(StandardScaler(), ParametricUMAP(output_metric=output_metric, **SHORT)).fit(X)
+    search = GridSearchCV(pipeline, {"parametricumap__spread": [1.0]}, cv=2).fit(X)
+    expected = as_drawn(pipeline.transform(X), output_metric)
+    for estimator in (pipeline, search):
+        np.testing.assert_allclose(EmbeddingDisplay.from_estimator(estimator, X).Z, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,18 @@ from inspect import signature
 from typing import Any
 
 from sklearn.metrics._scorer import _BaseScorer
-from sklearn.pipeline import Pipeline
 
 from .classes import knn_accuracy
 from .distances import distance_correlation, random_triplet_accuracy
 from .neighborhoods import continuity, neighborhood_recall, trustworthiness
+from .unwrapping import unwrapped
 
 
 def make_embedding_scorer(score_func: Callable[..., float], **kwargs: Any) -> Callable[..., float]:
     """Make a scorer of a metric of rows and their positions, as ``sklearn.metrics.make_scorer`` does of predictions.
 
-    The rows are those that the map is made of: in a pipeline, what the steps before it make of X.
+    The rows are those that the map is made of: in a pipeline, what the steps before it make of X. Of a search, it is
+    the best estimator.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ def make_embedding_scorer(score_func: Callable[..., float], **kwargs: Any) -> Ca
     -------
     scorer : callable
         ``scorer(estimator, X, y=None)``, for a fitted estimator that has `transform`, such as `ParametricUMAP`, or a
-        Pipeline that ends in one.
+        Pipeline that ends in one, or a search over one.
 
     Examples
     --------
@@ -53,13 +54,13 @@ class _EmbeddingScorer(_BaseScorer):
         return self._score(None, estimator, X, y, **kwargs)
 
     def _score(self, method_caller, estimator, X, y=None, **kwargs):
-        while isinstance(estimator, Pipeline):
-            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
-            estimator = estimator[-1]
+        before, estimator = unwrapped(estimator)
         if not hasattr(estimator, "transform"):
             raise TypeError(
                 f"{self} needs an estimator that maps rows, or a Pipeline that ends in one; got {estimator}."
             )
+        for step in before:
+            X = step.transform(X)
         if y is None and "y" in signature(self._score_func).parameters:
             raise ValueError(f"{self} needs y; got None.")
         given = {"X": X, "embedding": estimator.transform(X), "y": y, "device": getattr(estimator, "device_", "cpu")}

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_array, column_or_1d
 
 from ..containers import as_numpy
+from ..metrics.unwrapping import unwrapped
 from ..output_metrics import as_drawn
 from .axes import INK, fit_figure, frame, map_axes
 from .legend import explain_unseen
@@ -81,8 +82,8 @@ class EmbeddingDisplay:
         Parameters
         ----------
         estimator : ParametricUMAP
-            Fitted, or a pipeline or another transformer that gives two or three coordinates. Maps on a sphere are drawn
-            in three dimensions, those in the hyperbolic plane as a disk.
+            Fitted, or another transformer that gives two or three coordinates, a pipeline that ends in one, or a search
+            over one. Maps on a sphere are drawn in three dimensions, those in the hyperbolic plane as a disk.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, fitted or not.
         y : array-like of shape (n_samples,) or None, default=None
@@ -104,10 +105,9 @@ class EmbeddingDisplay:
         ValueError
             If the map has other than two or three coordinates, or `y`, `unseen` or `ax` does not fit it.
         """
-        metric = getattr(estimator, "output_metric", "euclidean")
-        return cls.from_embedding(
-            as_drawn(np.asarray(as_numpy(estimator.transform(X))), metric), y, unseen=unseen, ax=ax
-        )
+        Z = np.asarray(as_numpy(estimator.transform(X)))
+        output_metric = getattr(unwrapped(estimator)[1], "output_metric", "euclidean")
+        return cls.from_embedding(as_drawn(Z, output_metric), y, unseen=unseen, ax=ax)
 
     @classmethod
     def from_embedding(cls, Z, y=None, *, unseen=None, ax=None):
