@@ -1,6 +1,7 @@
 """What ``scoring=`` takes: the metrics, applied to rows and to where a fitted estimator maps them."""
 
 from collections.abc import Callable
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -33,6 +34,11 @@ def make_embedding_scorer(score_func: Callable[..., float], **kwargs: Any) -> Ca
         ``scorer(estimator, X, y=None)``, for a fitted estimator that has `transform`, such as `ParametricUMAP`, or a
         Pipeline that ends in one, or a search over one.
 
+    Raises
+    ------
+    TypeError
+        If `score_func` cannot be called.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -43,6 +49,13 @@ def make_embedding_scorer(score_func: Callable[..., float], **kwargs: Any) -> Ca
     >>> cross_val_score(PCA(2), load_iris().data, scoring=scorer, cv=3).round(2)
     array([0.89, 0.92, 0.93])
     """
+    if not callable(score_func):
+        raise TypeError(
+            "score_func must be a function of rows and where they are mapped, such as "
+            f"parametric_umap.metrics.trustworthiness; got {score_func!r}."
+        )
+    if isinstance(score_func, partial):  # what it holds is kept, as what is given here
+        kwargs = score_func.keywords | kwargs
     return _EmbeddingScorer(score_func, 1, kwargs, response_method="transform")
 
 
@@ -64,7 +77,7 @@ class _EmbeddingScorer(_BaseScorer):
         if y is None and "y" in signature(self._score_func).parameters:
             raise ValueError(f"{self} needs y; got None.")
         given = {"X": X, "embedding": estimator.transform(X), "y": y, "device": getattr(estimator, "device_", "cpu")}
-        if "metric" not in self._kwargs:
+        if "metric" not in self._kwargs | kwargs:
             given["metric"] = getattr(estimator, "metric", "euclidean")
             given["metric_kwds"] = getattr(estimator, "metric_kwds", None)
         given["output_metric"] = getattr(estimator, "output_metric", "euclidean")
@@ -73,7 +86,8 @@ class _EmbeddingScorer(_BaseScorer):
 
     def __repr__(self):
         kwargs = "".join(f", {name}={value!r}" for name, value in self._kwargs.items())
-        return f"make_embedding_scorer({self._score_func.__name__}{kwargs})"
+        name = getattr(self._score_func, "__name__", repr(self._score_func))
+        return f"make_embedding_scorer({name}{kwargs})"
 
 
 # The same sample for every estimator that is compared.
