@@ -1,13 +1,17 @@
 """Where a map may err: points whose neighbours are false, and edges of the graph that it tears."""
 
+from numbers import Integral
+
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.validation import check_is_fitted
 
 from ..containers import as_numpy
+from ..estimator import ParametricUMAP
 from ..metrics import local_trustworthiness
+from ..metrics.unwrapping import unwrapped
 from ..output_metrics import as_drawn
-from .axes import fit_figure, frame, map_axes
+from .axes import framed_map
 from .legend import color_bar
 from .points import RASTERIZED_ABOVE, draw_points
 
@@ -70,10 +74,11 @@ class DiagnosticDisplay:
         Parameters
         ----------
         estimator : ParametricUMAP
-            Fitted, with two or three coordinates.
+            Fitted, with two or three coordinates; or a pipeline that ends in one, or a search over one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, fitted or not; at least five. Of more than 5,000, these are looked at, evenly spaced. Edges are drawn
-            if X are the fitted rows, in the order in which they were fitted.
+            if X are the fitted rows, in the order in which they were fitted. In a pipeline, the rows that are looked at
+            are those that the map is made of.
         n_neighbors : int or None, default=None
             Number of neighbours on the map that are looked at; None takes the estimator's, or fewer where there are
             less than twice as many rows.
@@ -89,20 +94,32 @@ class DiagnosticDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+        TypeError
+            If `estimator` is another one, or `ax` something else.
         ValueError
             If `n_neighbors` is below 1 or not below half the number of rows looked at, or the map has other than two or
             three coordinates.
         NotFittedError
             If the estimator is not fitted.
         """
+        before, estimator = unwrapped(estimator)
+        if not isinstance(estimator, ParametricUMAP):
+            raise TypeError(
+                "estimator must be a ParametricUMAP, a pipeline that ends in one, or a fitted search over one; "
+                f"got {estimator!r}."
+            )
         check_is_fitted(estimator)
+        for step in before:
+            X = step.transform(X)
+        embedding = np.asarray(as_numpy(estimator.transform(X)))
         X = as_numpy(estimator._validated(X, reset=False, ensure_min_samples=5))
-        embedding = np.asarray(estimator.transform(X))
         rows = np.linspace(0, X.shape[0] - 1, min(X.shape[0], MOST_ROWS)).astype(int)
         most = (len(rows) - 1) // 2
         n_neighbors = min(estimator.n_neighbors, most) if n_neighbors is None else n_neighbors
-        if not 1 <= n_neighbors <= most:
-            raise ValueError(f"n_neighbors must be from 1 to {most} for {len(rows)} rows; got {n_neighbors}.")
+        if not (isinstance(n_neighbors, Integral) and 1 <= n_neighbors <= most):
+            raise ValueError(
+                f"n_neighbors must be a whole number from 1 to {most} for {len(rows)} rows; got {n_neighbors!r}."
+            )
         trustworthiness = local_trustworthiness(
             X[rows],
             embedding[rows],
@@ -135,21 +152,18 @@ class DiagnosticDisplay:
         ValueError
             If `ax` is not for as many coordinates.
         """
-        self.ax_ = map_axes(self.Z.shape[1], ax)
-        self.figure_ = self.ax_.figure
-        self.edges_ = None if self.graph is None else _draw_edges(self.ax_, self.Z, self.graph)
-        from matplotlib.cm import ScalarMappable
-        from matplotlib.colors import Normalize
+        with framed_map(self.Z.shape[1], ax) as self.ax_:
+            from matplotlib.cm import ScalarMappable
+            from matplotlib.colors import Normalize
 
-        # A few points that are worse than all others must not take the whole scale.
-        lowest = min(np.quantile(self.trustworthiness, 0.02), 0.99)
-        scale = ScalarMappable(Normalize(lowest, 1), WORST_ON_TOP)
-        worst_last = np.argsort(-self.trustworthiness)
-        self.points_ = draw_points(self.ax_, self.Z, scale.to_rgba(self.trustworthiness), order=worst_last)
-        self.colorbar_ = color_bar(self.ax_, scale, label="local trustworthiness", extend="min")
-        frame(self.ax_)
-        if ax is None:
-            fit_figure(self.ax_)
+            self.figure_ = self.ax_.figure
+            self.edges_ = None if self.graph is None else _draw_edges(self.ax_, self.Z, self.graph)
+            # A few points that are worse than all others must not take the whole scale.
+            lowest = min(np.quantile(self.trustworthiness, 0.02), 0.99)
+            scale = ScalarMappable(Normalize(lowest, 1), WORST_ON_TOP)
+            worst_last = np.argsort(-self.trustworthiness)
+            self.points_ = draw_points(self.ax_, self.Z, scale.to_rgba(self.trustworthiness), order=worst_last)
+            self.colorbar_ = color_bar(self.ax_, scale, label="local trustworthiness", extend="min")
         return self
 
 

@@ -1,12 +1,13 @@
 """A map as a picture, and as a page to look around in."""
 
 import numpy as np
-from sklearn.utils.validation import check_array, column_or_1d
+from sklearn.utils.validation import check_array
 
 from ..containers import as_numpy
+from ..metrics.input import one_column
 from ..metrics.unwrapping import unwrapped
 from ..output_metrics import as_drawn
-from .axes import INK, fit_figure, frame, map_axes
+from .axes import INK, framed_map
 from .legend import explain_unseen
 from .page import write_page
 from .points import draw_points
@@ -132,13 +133,7 @@ class EmbeddingDisplay:
         ValueError
             If `Z` has other than two or three columns, or is not finite, or `y`, `unseen` or `ax` does not fit it.
         """
-        Z = check_array(Z, dtype=[np.float32, np.float64], input_name="Z")
-        if unseen is not None:
-            unseen = column_or_1d(unseen)
-            if unseen.dtype != bool or len(unseen) != len(Z):
-                raise ValueError(
-                    f"unseen must hold {len(Z)} booleans, one for each point; got {len(unseen)} of {unseen.dtype}."
-                )
+        Z = check_array(as_numpy(Z), dtype=[np.float32, np.float64], input_name="Z")
         return cls(Z, y, unseen=unseen).plot(ax=ax)
 
     def plot(self, *, ax=None):
@@ -160,28 +155,25 @@ class EmbeddingDisplay:
         ImportError
             If matplotlib is not installed.
         ValueError
-            If `ax` is not for as many coordinates, or `y` does not fit the points.
+            If `ax` is not for as many coordinates, or `y` or `unseen` does not fit the points.
         """
-        target = as_target(self.y, len(self.Z))
-        self.ax_ = map_axes(self.Z.shape[1], ax)
-        self.figure_ = self.ax_.figure
-        self._draw_points(target.colors())
-        key = {"legend_": None, "labels_": [], "colorbar_": None} | target.draw_key(self.ax_, self.Z)
-        vars(self).update(key)
-        frame(self.ax_)
-        if ax is None:
-            fit_figure(self.ax_)
+        target, unseen = as_target(self.y, len(self.Z)), _as_mask(self.unseen, len(self.Z))
+        with framed_map(self.Z.shape[1], ax) as self.ax_:
+            self.figure_ = self.ax_.figure
+            self._draw_points(target.colors(), unseen)
+            key = {"legend_": None, "labels_": [], "colorbar_": None} | target.draw_key(self.ax_, self.Z)
+            vars(self).update(key)
         return self
 
-    def _draw_points(self, colors):
-        if self.unseen is None:
+    def _draw_points(self, colors, unseen):
+        if unseen is None:
             self.points_, self.unseen_points_ = draw_points(self.ax_, self.Z, colors), None
             return
-        seen, n_points = ~self.unseen, len(self.Z)
-        self.points_ = draw_points(self.ax_, self.Z[seen], colors[seen], n_points=n_points, alpha=FADED)
+        n_points = len(self.Z)
+        self.points_ = draw_points(self.ax_, self.Z[~unseen], colors[~unseen], n_points=n_points, alpha=FADED)
         look = {"enlarged": ENLARGED, "alpha": 1.0, "outline": INK}
-        self.unseen_points_ = draw_points(self.ax_, self.Z[self.unseen], colors[self.unseen], n_points=n_points, **look)
-        explain_unseen(self.ax_, FADED)
+        self.unseen_points_ = draw_points(self.ax_, self.Z[unseen], colors[unseen], n_points=n_points, **look)
+        explain_unseen(self.ax_, FADED, outlined=len(self.unseen_points_.get_edgecolors()) > 0)
 
     def to_html(self, path, *, images=None, text=None):
         """Write the map as a page to look around in: one file, which needs no network.
@@ -204,6 +196,20 @@ class EmbeddingDisplay:
         ImportError
             If plotly is not installed.
         ValueError
-            If `images` or `text` is not one for each point.
+            If `images`, `text`, `y` or `unseen` is not one for each point.
         """
-        write_page(path, self.Z, as_target(self.y, len(self.Z)), unseen=self.unseen, images=images, text=text)
+        target, unseen = as_target(self.y, len(self.Z)), _as_mask(self.unseen, len(self.Z))
+        write_page(path, self.Z, target, unseen=unseen, images=images, text=text)
+
+
+def _as_mask(unseen, n_points):
+    if unseen is None:
+        return None
+    unseen = one_column(unseen, "unseen")
+    if unseen.dtype == object:  # as booleans of pandas may become
+        unseen = np.array(unseen.tolist())
+    if unseen.dtype != bool or len(unseen) != n_points:
+        raise ValueError(
+            f"unseen must hold {n_points} booleans, one for each point; got {len(unseen)} of {unseen.dtype}."
+        )
+    return unseen

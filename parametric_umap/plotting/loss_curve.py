@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .axes import INK, pyplot
+from ..metrics.unwrapping import unwrapped
+from .axes import INK, check_axes, pyplot
 
 # The decoder's loss on the rows it was trained on and on others belongs together; the phases' are of different kinds.
 TOGETHER = {"reconstruction_validation": "reconstruction"}
@@ -50,7 +51,7 @@ class LossCurveDisplay:
         Parameters
         ----------
         estimator : ParametricUMAP
-            Fitted.
+            Fitted, or a pipeline that ends in one, or a search over one.
         ax : matplotlib Axes or None, default=None
             Where to draw: its place is divided among the phases. None makes a figure.
 
@@ -66,6 +67,7 @@ class LossCurveDisplay:
         NotFittedError
             If the estimator is not fitted.
         """
+        _, estimator = unwrapped(estimator)
         check_is_fitted(estimator, "loss_curve_")
         return cls(estimator.loss_curve_).plot(ax=ax)
 
@@ -87,11 +89,11 @@ class LossCurveDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        plt = pyplot()
+        check_axes(ax)
         curves = {name: losses for name, losses in self.loss_curve.items() if len(losses)}
         phases = [name for name in curves if name not in TOGETHER]
         if ax is None:
-            self.figure_, panels = plt.subplots(
+            self.figure_, panels = pyplot().subplots(
                 1, len(phases), figsize=(3.6 * len(phases), 3.2), layout="constrained", squeeze=False
             )
             panels = panels[0]
@@ -107,7 +109,7 @@ class LossCurveDisplay:
         for name, panel in self.axes_.items():
             panel.set_title(name, loc="left", fontsize=11, color=INK)
             panel.set(xlabel="epoch", ylabel="mean loss" if panel is panels[0] else None)
-            panel.xaxis.get_major_locator().set_params(integer=True)
+            panel.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
             panel.spines[["top", "right"]].set_visible(False)
             if len(panel.lines) > 1:
                 panel.legend(frameon=False)
