@@ -1,9 +1,11 @@
 """Where a map may err: points whose neighbours are false, and edges of the graph that it tears."""
 
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from ..containers import as_numpy
@@ -11,9 +13,16 @@ from ..estimator import ParametricUMAP
 from ..metrics import local_trustworthiness
 from ..metrics.unwrapping import unwrapped
 from ..output_metrics import as_drawn
+from ..typing import Rows, SparseMatrix
 from .axes import framed_map
 from .legend import color_bar
 from .points import RASTERIZED_ABOVE, draw_points
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import LineCollection, PathCollection
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.figure import Figure
 
 MOST_ROWS = 5_000  # all distances between them are taken
 MOST_EDGES = 100_000
@@ -62,13 +71,26 @@ class DiagnosticDisplay:
     (150,)
     """
 
-    def __init__(self, Z, trustworthiness, graph=None):
+    points_: "PathCollection"
+    edges_: "LineCollection | None"
+    colorbar_: "Colorbar"
+    ax_: "Axes"
+    figure_: "Figure"
+
+    def __init__(
+        self,
+        Z: NDArray[np.floating],
+        trustworthiness: NDArray[np.floating],
+        graph: SparseMatrix | None = None,
+    ) -> None:
         self.Z = Z
         self.trustworthiness = trustworthiness
         self.graph = graph
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, n_neighbors=None, ax=None):
+    def from_estimator(
+        cls, estimator: Any, X: Rows, *, n_neighbors: int | None = None, ax: "Axes | None" = None
+    ) -> Self:
         """Look at the map of rows, and draw what is found.
 
         Parameters
@@ -132,7 +154,7 @@ class DiagnosticDisplay:
         graph = estimator.graph_[rows][:, rows] if _is_fitted_to(estimator, embedding) else None
         return cls(as_drawn(embedding[rows], estimator.output_metric), trustworthiness, graph).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: "Axes | None" = None) -> Self:
         """Draw the map.
 
         Parameters
@@ -149,6 +171,8 @@ class DiagnosticDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+        TypeError
+            If `ax` is something else, such as a figure.
         ValueError
             If `ax` is not for as many coordinates.
         """
@@ -156,7 +180,7 @@ class DiagnosticDisplay:
             from matplotlib.cm import ScalarMappable
             from matplotlib.colors import Normalize
 
-            self.figure_ = self.ax_.figure
+            self.figure_ = cast("Figure", self.ax_.figure)
             self.edges_ = None if self.graph is None else _draw_edges(self.ax_, self.Z, self.graph)
             # A few points that are worse than all others must not take the whole scale.
             lowest = min(np.quantile(self.trustworthiness, 0.02), 0.99)

@@ -1,17 +1,30 @@
 """A map as a picture, and as a page to look around in."""
 
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Self, cast
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_array
 
 from ..containers import as_numpy
 from ..metrics.input import one_column
 from ..metrics.unwrapping import unwrapped
 from ..output_metrics import as_drawn
+from ..typing import Rows
 from .axes import INK, framed_map
 from .legend import explain_unseen
 from .page import write_page
 from .points import draw_points
 from .targets import as_target
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
+    from matplotlib.text import Text
 
 # Where points of unseen rows are highlighted: how opaque the others stay, and how much larger these are.
 FADED, ENLARGED = 0.25, 1.4
@@ -71,13 +84,29 @@ class EmbeddingDisplay:
     >>> display.figure_.savefig("iris.png")
     """
 
-    def __init__(self, Z, y=None, *, unseen=None):
+    points_: "PathCollection"
+    unseen_points_: "PathCollection | None"
+    legend_: "Legend | None"
+    labels_: "list[Text]"
+    colorbar_: "Colorbar | None"
+    ax_: "Axes"
+    figure_: "Figure"
+
+    def __init__(self, Z: NDArray[np.floating], y: ArrayLike | None = None, *, unseen: ArrayLike | None = None) -> None:
         self.Z = Z
         self.y = y
         self.unseen = unseen
 
     @classmethod
-    def from_estimator(cls, estimator, X, y=None, *, unseen=None, ax=None):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Rows,
+        y: ArrayLike | None = None,
+        *,
+        unseen: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+    ) -> Self:
         """Map rows, and draw them.
 
         Parameters
@@ -103,6 +132,8 @@ class EmbeddingDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+        TypeError
+            If `ax` is something else, such as a figure.
         ValueError
             If the map has other than two or three coordinates, or `y`, `unseen` or `ax` does not fit it.
         """
@@ -111,7 +142,14 @@ class EmbeddingDisplay:
         return cls.from_embedding(as_drawn(Z, output_metric), y, unseen=unseen, ax=ax)
 
     @classmethod
-    def from_embedding(cls, Z, y=None, *, unseen=None, ax=None):
+    def from_embedding(
+        cls,
+        Z: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        unseen: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+    ) -> Self:
         """Draw points.
 
         Parameters
@@ -130,13 +168,15 @@ class EmbeddingDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+        TypeError
+            If `ax` is something else, such as a figure.
         ValueError
             If `Z` has other than two or three columns, or is not finite, or `y`, `unseen` or `ax` does not fit it.
         """
         Z = check_array(as_numpy(Z), dtype=[np.float32, np.float64], input_name="Z")
         return cls(Z, y, unseen=unseen).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: "Axes | None" = None) -> Self:
         """Draw the map.
 
         Parameters
@@ -154,12 +194,14 @@ class EmbeddingDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+        TypeError
+            If `ax` is something else, such as a figure.
         ValueError
             If `ax` is not for as many coordinates, or `y` or `unseen` does not fit the points.
         """
         target, unseen = as_target(self.y, len(self.Z)), _as_mask(self.unseen, len(self.Z))
         with framed_map(self.Z.shape[1], ax) as self.ax_:
-            self.figure_ = self.ax_.figure
+            self.figure_ = cast("Figure", self.ax_.figure)
             self._draw_points(target.colors(), unseen)
             key = {"legend_": None, "labels_": [], "colorbar_": None} | target.draw_key(self.ax_, self.Z)
             vars(self).update(key)
@@ -175,7 +217,9 @@ class EmbeddingDisplay:
         self.unseen_points_ = draw_points(self.ax_, self.Z[unseen], colors[unseen], n_points=n_points, **look)
         explain_unseen(self.ax_, FADED, outlined=len(self.unseen_points_.get_edgecolors()) > 0)
 
-    def to_html(self, path, *, images=None, text=None):
+    def to_html(
+        self, path: str | PathLike[str], *, images: ArrayLike | None = None, text: ArrayLike | None = None
+    ) -> None:
         """Write the map as a page to look around in: one file, which needs no network.
 
         The wheel zooms, dragging moves, a click on a class hides it, and a double click shows it alone. Pointing at a
