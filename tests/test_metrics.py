@@ -398,7 +398,7 @@ def test_labels_that_are_missing_are_named():
     [
         (["a", None, "b"], "must hold labels, all text, .*; got None among text"),
         (np.array(["a", 1, "b"], dtype=object), "must hold labels, .*; got 1 among text"),
-        (["a", "b", 2.5], "must hold labels, .*; got 2.5 among text"),
+        (("a", "b", 2.5), "must hold labels, .*; got 2.5 among text"),
         ([None] * 3, "must hold labels, .*; got None"),
         (pd.array([1, None, 2], dtype="Int64"), "must hold labels, .*; got nan|<NA>"),
         ([0.0, 1.0, 0.5], "must hold labels, .*; got 0.5"),

@@ -80,7 +80,7 @@ def _labelled(embedding, y, name, name_of_labels):
 
 def _labels(y, name):
     # numpy would make text of a list of text and others
-    y = one_column(np.array(y, dtype=object) if isinstance(y, list) else y, name)
+    y = one_column(np.array(y, dtype=object) if isinstance(y, list | tuple) else y, name)
     allowed = f"{name} must hold labels, all text, all booleans or all whole numbers"
     if y.dtype == object:
         text = np.array([isinstance(label, str) for label in y], dtype=bool)
