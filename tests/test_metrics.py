@@ -4,8 +4,10 @@ import doctest
 import pickle
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
@@ -257,6 +259,10 @@ def test_accuracy_does_not_depend_on_the_names_of_the_labels():
     assert knn_accuracy(embedding, np.array(["x", "y", "z"])[y]) == accuracy
     assert knn_accuracy(embedding, 100 * y - 7) == accuracy
     assert knn_accuracy(embedding.tolist(), y.tolist()) == accuracy
+    for other in (y.astype(float), y.astype(object), y[:, None], torch.from_numpy(y), pd.array(y, dtype="Int64")):
+        assert knn_accuracy(embedding, other) == accuracy
+    for other in (pd.Series(["x", "y", "z"]), np.array(["x", "y", "z"], dtype=object)):
+        assert knn_accuracy(embedding, other[y]) == accuracy
 
 
 # ---- Distances ----
@@ -325,6 +331,10 @@ def test_distances_of_any_scale_correlate(scale):
             "needs a square, dense X of distances; got a sparse matrix",
         ),
         ({"metric": "precomputed", "X": -np.ones((150, 150))}, "needs distances of at least 0; X holds -1"),
+        (
+            {"metric": "precomputed", "X": np.ones((150, 150)), "metric_kwds": {"p": 2}},
+            "metric_kwds={'p': 2}: metric 'precomputed' takes no arguments",
+        ),
         ({"metric": "haversine"}, "metric='haversine' is not for these rows"),
         ({"sample_size": 0}, "The 'sample_size' parameter"),
         ({"device": "quantum"}, "device='quantum' is not a device"),
@@ -383,6 +393,27 @@ def test_labels_that_are_missing_are_named():
         knn_accuracy(iris, np.zeros(150), iris[:3])
 
 
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (["a", None, "b"], "must hold labels, all text, .*; got None among text"),
+        (np.array(["a", 1, "b"], dtype=object), "must hold labels, .*; got 1 among text"),
+        (("a", "b", 2.5), "must hold labels, .*; got 2.5 among text"),
+        ([None] * 3, "must hold labels, .*; got None"),
+        (pd.array([1, None, 2], dtype="Int64"), "must hold labels, .*; got nan|<NA>"),
+        ([0.0, 1.0, 0.5], "must hold labels, .*; got 0.5"),
+        ([0.0, np.nan, 1.0], "must hold labels, .*; got nan"),
+        ([0.0, np.inf, 1.0], "must hold labels, .*; got inf"),
+        (np.ones((3, 2)), r"must have one dimension; got the shape \(3, 2\)"),
+    ],
+)
+def test_what_are_no_labels_is_named(y, message):
+    with pytest.raises(ValueError, match=f"y {message}"):
+        knn_accuracy(iris[:3], y, n_neighbors=1)
+    with pytest.raises(ValueError, match=f"y_test {message}"):
+        knn_accuracy(iris, np.zeros(150), iris[:3], y)
+
+
 def test_nothing_correlates_with_equal_or_infinite_distances():
     with pytest.raises(ValueError, match="gives infinite distances"):
         distance_correlation(iris, iris, metric=lambda u, v: np.inf)
@@ -420,8 +451,12 @@ def test_a_map_is_scored_by_its_own_metric_unless_another_is_asked_for():
     assert len(set(by.values())) == 3
     assert trustworthiness_scorer(umap, iris) == pytest.approx(by["manhattan"], abs=1e-12)
     for metric in ("euclidean", "cosine"):
-        scorer = make_embedding_scorer(trustworthiness, metric=metric)
-        assert scorer(umap, iris) == pytest.approx(by[metric], abs=1e-12)
+        given, bound = (
+            make_embedding_scorer(trustworthiness, metric=metric),
+            make_embedding_scorer(partial(trustworthiness, metric=metric)),
+        )
+        found = [given(umap, iris), bound(umap, iris), trustworthiness_scorer(umap, iris, metric=metric)]
+        assert found == pytest.approx([by[metric]] * 3, abs=1e-12)
 
 
 def test_in_a_pipeline_the_rows_are_those_that_the_map_is_made_of():
@@ -433,6 +468,16 @@ def test_in_a_pipeline_the_rows_are_those_that_the_map_is_made_of():
     assert trustworthiness_scorer(pipeline, rows) == pytest.approx(expected, abs=1e-12)
     framed = pipeline.set_output(transform="pandas").fit(rows)
     assert trustworthiness_scorer(framed, rows) == pytest.approx(expected, abs=1e-12)
+
+
+def test_of_a_search_the_map_is_scored_that_it_found():
+    umap = ParametricUMAP(metric="cosine", output_metric="hyperboloid", **QUICK, init="random")
+    of_pipelines = GridSearchCV(make_pipeline(StandardScaler(), umap), {"parametricumap__spread": [1.0]}, cv=2)
+    in_a_pipeline = make_pipeline(StandardScaler(), GridSearchCV(umap, {"spread": [1.0]}, cv=2))
+    for searched in (of_pipelines, in_a_pipeline):
+        Z, scaled = searched.fit(iris).transform(iris), StandardScaler().fit_transform(iris)
+        expected = trustworthiness(scaled, Z, metric="cosine", output_metric="hyperboloid")
+        assert trustworthiness_scorer(searched, iris) == pytest.approx(expected, abs=1e-12)
 
 
 def test_scorers_are_taken_wherever_scoring_is():
@@ -467,6 +512,30 @@ def test_scorers_say_what_they_need():
     pipeline = make_pipeline(StandardScaler(), ParametricUMAP(**QUICK), "passthrough")
     with pytest.raises(TypeError, match=r"random_state=0\) needs an estimator that maps rows, .* got passthrough"):
         trustworthiness_scorer(pipeline.fit(iris), iris)
+
+
+def test_a_function_without_a_name_makes_a_scorer():
+    class Recall:
+        def __call__(self, X, embedding):
+            return neighborhood_recall(X, embedding, n_neighbors=7)
+
+        def __repr__(self):
+            return "Recall()"
+
+    pca = PCA(2).fit(iris)
+    expected = neighborhood_recall(iris, pca.transform(iris), n_neighbors=7)
+    of_partial = make_embedding_scorer(partial(neighborhood_recall, n_neighbors=7), random_state=0)
+    of_object = make_embedding_scorer(Recall())
+    assert of_partial(pca, iris) == of_object(pca, iris) == expected
+    assert make_embedding_scorer(partial(neighborhood_recall, n_neighbors=3), n_neighbors=7)(pca, iris) == expected
+    assert "neighborhood_recall" in repr(of_partial)
+    assert repr(of_object) == "make_embedding_scorer(Recall())"
+
+
+@pytest.mark.parametrize("score_func", [None, 3, "trustworthiness"])
+def test_what_is_no_function_makes_no_scorer(score_func):
+    with pytest.raises(TypeError, match=f"score_func must be a function .*; got {score_func!r}"):
+        make_embedding_scorer(score_func)
 
 
 def test_the_example_runs():

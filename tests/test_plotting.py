@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,16 +13,22 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.manifold import trustworthiness
 from sklearn.metrics import pairwise_distances
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
+from matplotlib.colors import to_rgba
 
 from parametric_umap import DiagnosticDisplay, EmbeddingDisplay, LossCurveDisplay, ParametricUMAP
+from parametric_umap.containers import as_numpy
 from parametric_umap.output_metrics import as_drawn
 from parametric_umap.plotting import diagnostic, embedding, loss_curve
 from parametric_umap.plotting.palette import UNKNOWN, oklab, palette
@@ -80,12 +87,15 @@ def row_colors(display, Z):
         np.array([10, 9, 11, 9] * 10, dtype=object),
         pd.Series(["b", "a", "c", "a"] * 10, dtype="category"),
         [True, False, True, False] * 10,
+        torch.tensor([2, 1, 3, 1] * 10),
+        torch.tensor([2.0, 1, 3, 1] * 10, requires_grad=True),
+        torch.tensor([2.0, 1, 3, 1] * 10, dtype=torch.bfloat16),
     ],
 )
 def test_classes_have_a_color_each_and_a_sorted_legend(y):
     Z = points(40)
     display = EmbeddingDisplay.from_embedding(Z, y)
-    classes, codes = np.unique(np.asarray(y), return_inverse=True)
+    classes, codes = np.unique(as_numpy(y), return_inverse=True)
     assert entries(display.legend_) == [f"{c:g}" if isinstance(c, float) else str(c) for c in classes.tolist()]
     handles = [handle.get_color() for handle in display.legend_.legend_handles]
     np.testing.assert_allclose(row_colors(display, Z), np.array(handles)[codes][:, :3])
@@ -101,6 +111,13 @@ def test_unknown_labels_are_grey_and_last_in_the_legend():
         colors = row_colors(display, Z)
         np.testing.assert_allclose(colors[[2, 5]], [UNKNOWN[:3]] * 2)
         assert not np.isclose(colors[[0, 1]], UNKNOWN[:3]).all(axis=1).any()
+
+
+@pytest.mark.parametrize("dtype", ["boolean", "bool[pyarrow]", object])
+@pytest.mark.parametrize("container", [pd.array, pd.Series])
+def test_booleans_of_pandas_are_classes_some_of_them_unknown(dtype, container):
+    display = EmbeddingDisplay.from_embedding(points(3), container([True, False, None], dtype=dtype))
+    assert entries(display.legend_) == ["False", "True", "unknown"]
 
 
 @pytest.mark.parametrize("y", [points(300)[:, 0] * 3, np.arange(300), np.arange(300)[::-1] / 2])
@@ -172,9 +189,25 @@ def test_more_text_labels_than_a_legend_lists_have_none():
     assert display.labels_ == []
 
 
-def test_long_names_are_cut_in_the_legend():
-    (entry,) = entries(EmbeddingDisplay.from_embedding(points(5), ["x" * 200] * 5).legend_)
-    assert entry == "x" * 47 + "…"
+def test_long_names_are_told_apart_in_the_legend():
+    """By their beginning or their end: what is cut is their middle."""
+    names = ["x" * 199 + "a", "x" * 199 + "b", "y" * 48, "y" * 49]
+    shown = entries(EmbeddingDisplay.from_embedding(points(4), names).legend_)
+    middle = "x" * 24 + "…" + "x" * 22
+    assert shown == [middle + "a", middle + "b", "y" * 48, "y" * 24 + "…" + "y" * 23]
+
+
+@pytest.mark.parametrize("n_classes", [3, 12])
+@pytest.mark.parametrize("name", ["$x^2$", "a$\\b$", "$", "a_b"])
+def test_names_are_shown_as_they_are(name, n_classes):
+    """No dollar makes mathematics of them, neither in the legend nor as a mark."""
+    names = np.array([name] + [f"b{number:02d}" for number in range(1, n_classes)])
+    display = EmbeddingDisplay.from_embedding(points(60), names[np.arange(60) % n_classes])
+    display.figure_.canvas.draw()
+    texts = [*display.legend_.get_texts(), *display.labels_]
+    assert not any(text.get_parse_math() for text in texts)
+    shown = [text.get_text() for text in display.legend_.get_texts()]
+    assert sum(entry.endswith(name) for entry in shown) == 1
 
 
 @pytest.mark.parametrize("n_classes", [2, 10, 50])
@@ -284,9 +317,46 @@ def test_unseen_rows_stand_out():
     assert len(unseen_points.get_edgecolors()) > 0
     (explained,) = [child for child in display.ax_.artists if isinstance(child, matplotlib.legend.Legend)]
     assert entries(explained) == ["seen", "unseen"]
+    seen_key, unseen_key = explained.legend_handles
+    assert seen_key.get_markeredgewidth() == 0 < unseen_key.get_markeredgewidth()
+    np.testing.assert_allclose(to_rgba(unseen_key.get_markeredgecolor()), unseen_points.get_edgecolors()[0])
+    assert to_rgba(unseen_key.get_markerfacecolor()) != to_rgba(unseen_key.get_markeredgecolor())
     assert entries(display.legend_) == ["0", "1"]
     display.figure_.canvas.draw()
     assert explained.get_window_extent().y0 >= 0
+
+
+def test_the_key_of_unseen_rows_has_no_outline_where_they_have_none():
+    display = EmbeddingDisplay.from_embedding(points(20_000), unseen=np.arange(20_000) < 30)
+    (explained,) = [child for child in display.ax_.artists if isinstance(child, matplotlib.legend.Legend)]
+    assert len(display.unseen_points_.get_edgecolors()) == 0
+    assert [key.get_markeredgewidth() for key in explained.legend_handles] == [0, 0]
+
+
+MASK = [True, False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    "unseen",
+    [MASK, np.array(MASK, dtype=object), pd.array(MASK, dtype="boolean"), pd.Series(MASK), torch.tensor(MASK)],
+    ids=lambda unseen: type(unseen).__name__,
+)
+def test_unseen_rows_may_be_told_in_any_container(unseen, tmp_path):
+    Z = points(5)
+    display = EmbeddingDisplay(Z, unseen=unseen)
+    for drawn in (display.plot(), EmbeddingDisplay.from_embedding(Z, unseen=unseen)):
+        np.testing.assert_array_equal(np.sort(positions(drawn.unseen_points_), axis=0), np.sort(Z[MASK], axis=0))
+    display.to_html(tmp_path / "map.html")
+    EmbeddingDisplay(Z, unseen=np.array(MASK)).to_html(tmp_path / "plain.html")
+    page, plain = ((tmp_path / name).read_text().rpartition("newPlot")[2] for name in ("map.html", "plain.html"))
+    assert page.partition(",")[2] == plain.partition(",")[2]  # all but the id of the plot
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_positions_may_be_a_tensor_with_a_gradient(dtype):
+    Z = torch.from_numpy(points(5)).to(dtype).requires_grad_()
+    drawn = positions(EmbeddingDisplay.from_embedding(Z).points_)
+    np.testing.assert_array_equal(np.sort(drawn, axis=0), np.sort(Z.detach().double(), axis=0))
 
 
 def test_the_rows_of_an_estimator_are_drawn_where_it_puts_them(umap, iris):
@@ -307,6 +377,16 @@ def test_spheres_and_the_hyperbolic_plane():
     np.testing.assert_allclose(disk[:, 0], np.tanh(distance / 2))
 
 
+@pytest.mark.parametrize("output_metric", ["haversine", "hyperboloid"])
+def test_a_map_in_a_pipeline_or_a_search_is_drawn_as_it_is_alone(iris, output_metric):
+    X, _ = iris
+    pipeline = make_pipeline(StandardScaler(), ParametricUMAP(output_metric=output_metric, **SHORT)).fit(X)
+    search = GridSearchCV(pipeline, {"parametricumap__spread": [1.0]}, cv=2).fit(X)
+    expected = as_drawn(pipeline.transform(X), output_metric)
+    for estimator in (pipeline, search):
+        np.testing.assert_allclose(EmbeddingDisplay.from_estimator(estimator, X).Z, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -322,6 +402,8 @@ def test_spheres_and_the_hyperbolic_plane():
         ),
         ({"Z": points(5), "unseen": [0, 1, 0, 1, 0]}, "unseen must hold 5 booleans.*got 5 of int"),
         ({"Z": points(5), "unseen": [True]}, "unseen must hold 5 booleans.*got 1 of bool"),
+        ({"Z": points(5), "unseen": [[True, False]] * 5}, r"unseen must have one dimension; got the shape \(5, 2\)"),
+        ({"Z": points(3), "unseen": pd.array([True, None, False], dtype="boolean")}, "unseen must hold 3 booleans"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(arguments, message):
@@ -334,6 +416,33 @@ def test_axes_of_another_number_of_coordinates_are_refused():
         EmbeddingDisplay.from_embedding(points(5, 3), ax=plt.figure().add_subplot())
     with pytest.raises(ValueError, match="ax must have the projection 'rectilinear' for 2 coordinates; got '3d'"):
         EmbeddingDisplay.from_embedding(points(5), ax=plt.figure().add_subplot(projection="3d"))
+
+
+@pytest.mark.parametrize("draw", [EmbeddingDisplay(points(5)).plot, LossCurveDisplay({"main": [1.0, 2]}).plot])
+def test_what_are_no_axes_is_named(draw):
+    figure, axes = plt.subplots(2)
+    for ax in (figure, axes):
+        with pytest.raises(TypeError, match=f"ax must be a matplotlib Axes, or None; got {type(ax).__name__}"):
+            draw(ax=ax)
+
+
+@pytest.mark.parametrize(
+    ("module", "draw"),
+    [
+        (embedding, lambda ax: EmbeddingDisplay.from_embedding(points(5), ax=ax)),
+        (diagnostic, lambda ax: DiagnosticDisplay(points(5), np.ones(5)).plot(ax=ax)),
+    ],
+)
+def test_no_half_drawn_figure_is_left(module, draw, monkeypatch):
+    def failing(*args, **kwargs):
+        raise RuntimeError("out of ink")
+
+    monkeypatch.setattr(module, "draw_points", failing)
+    own = plt.figure()
+    for ax in (None, own.add_subplot()):
+        with pytest.raises(RuntimeError, match="out of ink"):
+            draw(ax)
+        assert plt.get_fignums() == [own.number]
 
 
 def test_nothing_is_imported_before_it_draws():
@@ -378,12 +487,20 @@ def test_each_phase_has_its_curve(iris):
     assert entries(display.axes_["reconstruction"].get_legend()) == ["fitted rows", "other rows"]
 
 
+@pytest.mark.parametrize("n_epochs", [1, 2, 3])
+def test_ticks_are_epochs(n_epochs):
+    panel = LossCurveDisplay({"main_embedding": np.ones(n_epochs)}).plot().axes_["main_embedding"]
+    left, right = panel.get_xlim()
+    assert [tick for tick in panel.get_xticks() if left <= tick <= right] == list(range(1, n_epochs + 1))
+
+
 def test_a_phase_without_epochs_has_no_panel(iris):
     umap = ParametricUMAP(**SHORT, init="random").fit(iris[0])
     figure, ax = plt.subplots()
     display = LossCurveDisplay.from_estimator(umap, ax=ax)
     assert list(display.lines_) == list(display.axes_) == ["main_embedding"]
     assert display.figure_ is figure
+    assert list(LossCurveDisplay.from_estimator(make_pipeline(StandardScaler(), umap)).lines_) == ["main_embedding"]
     with pytest.raises(NotFittedError):
         LossCurveDisplay.from_estimator(ParametricUMAP())
 
@@ -398,6 +515,27 @@ def test_frames_may_be_asked_for_all_the_same(iris, container):
     plain = DiagnosticDisplay.from_estimator(umap, X)
     framed = DiagnosticDisplay.from_estimator(umap.set_output(transform=container), X)
     np.testing.assert_array_equal(framed.trustworthiness, plain.trustworthiness)
+
+
+def test_rows_of_a_frame_are_looked_at_without_a_warning(iris):
+    X = pd.DataFrame(iris[0], columns=list("abcd"))
+    umap = ParametricUMAP(**SHORT).fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert DiagnosticDisplay.from_estimator(umap, X).edges_ is not None
+
+
+def test_in_a_pipeline_or_a_search_the_rows_are_looked_at_that_the_map_is_made_of(iris):
+    X = iris[0] * [1, 1, 1, 1000]
+    pipeline = make_pipeline(StandardScaler(), ParametricUMAP(**SHORT)).fit(X)
+    expected = DiagnosticDisplay.from_estimator(pipeline[-1], StandardScaler().fit_transform(X))
+    assert expected.edges_ is not None
+    for estimator in (pipeline, GridSearchCV(pipeline, {"parametricumap__spread": [1.0]}, cv=2).fit(X)):
+        display = DiagnosticDisplay.from_estimator(estimator, X)
+        np.testing.assert_array_equal(display.trustworthiness, expected.trustworthiness)
+        assert (display.graph != expected.graph).nnz == 0
+    with pytest.raises(TypeError, match=r"estimator must be a ParametricUMAP, a pipeline .*; got PCA\(\)"):
+        DiagnosticDisplay.from_estimator(make_pipeline(StandardScaler(), PCA()).fit(X), X)
 
 
 def test_points_are_colored_by_trust_and_edges_join_neighbors(umap, iris):
@@ -432,8 +570,10 @@ def test_a_diagnosis_in_space_and_of_too_few_rows(iris):
     umap = ParametricUMAP(n_components=3, **SHORT).fit(X)
     display = DiagnosticDisplay.from_estimator(umap, X)
     assert display.ax_.name == "3d"
-    with pytest.raises(ValueError, match="n_neighbors must be from 1 to 4 for 10 rows; got 5"):
-        DiagnosticDisplay.from_estimator(umap, X[:10], n_neighbors=5)
+    for n_neighbors in (5, 0, "a", 1.5):
+        message = f"n_neighbors must be a whole number from 1 to 4 for 10 rows; got {n_neighbors!r}"
+        with pytest.raises(ValueError, match=message):
+            DiagnosticDisplay.from_estimator(umap, X[:10], n_neighbors=n_neighbors)
     assert len(DiagnosticDisplay.from_estimator(umap, X[:10]).trustworthiness) == 10
 
 
@@ -445,6 +585,15 @@ def test_images_become_bytes():
     np.testing.assert_array_equal(as_bytes(images, 1), [[[0, 64], [128, 255]]])
     same = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
     assert as_bytes(same, 1) is same
+    tensor = torch.from_numpy(images).to(torch.bfloat16).requires_grad_()
+    np.testing.assert_array_equal(as_bytes(tensor, 1), as_bytes(images, 1))
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e300, 0), (4e307, -8e307), (1e-300, 0), (3e5, -6e5)])
+def test_images_of_any_finite_numbers_become_bytes(scale, offset):
+    images = np.array([[[0.0, 1], [2, 4]]]) * scale + offset
+    np.testing.assert_array_equal(as_bytes(images, 1), [[[0, 64], [128, 255]]])
+    np.testing.assert_array_equal(as_bytes(np.full((1, 2, 2), scale), 1), np.zeros((1, 2, 2)))
 
 
 @pytest.mark.parametrize(
@@ -454,7 +603,9 @@ def test_images_become_bytes():
         ({"images": np.zeros((5, 64))}, r"images must have the shape .*got \(5, 64\)"),
         ({"images": np.zeros((5, 8, 8, 4))}, r"images must have the shape .*got \(5, 8, 8, 4\)"),
         ({"images": np.full((5, 8, 8), np.nan)}, "images must be finite"),
-        ({"text": ["a"]}, "text must hold one line for each of the 5 points; got 1"),
+        ({"text": ["a"]}, r"text must hold one line for each of the 5 points; got the shape \(1,\)"),
+        ({"text": "abc"}, r"text must hold one line .*; got the shape \(\)"),
+        ({"text": [["a", "b"]] * 5}, r"text must hold one line .*; got the shape \(5, 2\)"),
     ],
 )
 def test_what_a_page_cannot_show_is_named_and_nothing_written(arguments, message, tmp_path):
@@ -571,9 +722,11 @@ def test_a_browser_shows_label_text_and_image_of_the_point_at_which_it_points(br
 
 
 def test_the_scale_of_numbers_is_there_once(tmp_path):
-    for unseen in (None, np.arange(60) < 20, np.ones(60, dtype=bool)):
+    known = points(60)[:, 0]
+    new = np.where(np.arange(60) < 20, known, np.nan)  # known of unseen rows alone
+    for y, n_unseen in ((known, 0), (known, 20), (known, 60), (new, 0), (new, 20), (new, 60)):
         page = tmp_path / "map.html"
-        EmbeddingDisplay(points(60), points(60)[:, 0], unseen=unseen).to_html(page)
+        EmbeddingDisplay(points(60), y, unseen=np.arange(60) < n_unseen if n_unseen else None).to_html(page)
         assert page.read_text().rpartition("newPlot")[2].count('"showscale":true') == 1
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from parametric_umap import ParametricUMAP
 
-PUBLIC_MODULES = ["metrics", "neighbors", "graph", "spectral", "initialization", "supervision", "losses"]
+PUBLIC_MODULES = ["metrics", "plotting", "neighbors", "graph", "spectral", "initialization", "supervision", "losses"]
 
 # What is wrong in a line is said at its end.
 PROGRAM = """
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from parametric_umap import ParametricUMAP
+from parametric_umap import DiagnosticDisplay, EmbeddingDisplay, LossCurveDisplay, ParametricUMAP
 from parametric_umap.graph import fuzzy_simplicial_set
 from parametric_umap.losses import find_ab_params
 from parametric_umap.metrics import knn_accuracy
@@ -34,6 +34,11 @@ accuracy: float = knn_accuracy(umap.embedding_, [0, 1] * 10)
 rows: NDArray[np.float32] = ParametricUMAP.load("umap.safetensors").inverse_transform(Z)
 graph = fuzzy_simplicial_set(*nearest_neighbors(X, 5, metric="cosine", random_state=0))
 a, b = find_ab_params(1.0, min_dist=0.1)
+display: EmbeddingDisplay = EmbeddingDisplay.from_estimator(umap, X, ["a", "b"] * 10, unseen=[True, False] * 10)
+EmbeddingDisplay.from_embedding(Z).plot(ax=display.ax_).to_html("map.html", images=X[:, None], text=["a"] * 20)
+EmbeddingDisplay(Z, unseen=X[:, 0] > 0).plot().figure_.savefig("map.png")
+trusted: NDArray[np.floating] = DiagnosticDisplay.from_estimator(umap, X, n_neighbors=5).plot().trustworthiness
+names = list(LossCurveDisplay.from_estimator(umap).plot(ax=display.ax_).lines_)
 
 ParametricUMAP(n_neighbors="15")  # wrong: arg-type
 ParametricUMAP(activation="swish")  # wrong: arg-type
@@ -49,13 +54,20 @@ knn_accuracy(Z)  # wrong: call-arg
 nearest_neighbors(X, 5, "cosine")  # wrong: call-arg
 fuzzy_simplicial_set(*nearest_neighbors(X, 5), local_connectivity=None)  # wrong: arg-type
 find_ab_params("1", 0.1)  # wrong: arg-type
+EmbeddingDisplay.from_estimator(umap)  # wrong: call-arg
+EmbeddingDisplay(Z, axes=None)  # wrong: call-arg
+display.to_html(3)  # wrong: arg-type
+display.legend  # wrong: attr-defined
+DiagnosticDisplay.from_estimator(umap, X, n_neighbors="5")  # wrong: arg-type
+LossCurveDisplay([1.0])  # wrong: arg-type
 """
 
-# Of a user who has no stubs. Reading torch would take most of the time.
+# Of a user who has no stubs. Reading torch and matplotlib would take most of the time.
 CONFIGURATION = """
 [mypy]
 ignore_missing_imports = true
-[mypy-torch.*]
+strict = true
+[mypy-torch.*,matplotlib.*]
 follow_imports = skip
 """
 

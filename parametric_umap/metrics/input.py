@@ -50,7 +50,7 @@ def checked_pair(X, embedding, metric, metric_kwds):
     ------
     ValueError
         If a number is not finite or too large, there are fewer than three rows, the shapes differ, or the metric is not
-        for such rows.
+        for such rows or arguments.
     """
     X = finite_rows(X, "X", accept_sparse="csr", ensure_min_samples=3)
     embedding = finite_rows(embedding, "embedding")
@@ -59,6 +59,8 @@ def checked_pair(X, embedding, metric, metric_kwds):
         raise ValueError(f"embedding must have a row for each of X; got {len(embedding)} rows for {n_samples}.")
     if metric != "precomputed":
         check_metric(metric, metric_kwds, X.shape[1], sp.issparse(X))
+    elif metric_kwds:
+        raise ValueError(f"metric_kwds={metric_kwds}: metric 'precomputed' takes no arguments.")
     elif sp.issparse(X) or X.shape[1] != n_samples:
         kind = "a sparse matrix" if sp.issparse(X) else "an array"
         raise ValueError(f"metric='precomputed' needs a square, dense X of distances; got {kind} of shape {X.shape}.")
@@ -94,6 +96,34 @@ def finite_rows(X, name, **options):
     if largest > LARGEST:
         raise ValueError(f"{name} holds ±{largest:.3g}; allowed are numbers up to {LARGEST:g}.")
     return X
+
+
+def one_column(values, name):
+    """Make sure that there is one value for each row.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_samples,) or (n_samples, 1)
+        Of any type; a tensor may be on any device.
+    name : str
+        What an error calls them.
+
+    Returns
+    -------
+    values : ndarray of shape (n_samples,)
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If they have another shape.
+    """
+    values = np.asarray(as_numpy(values))
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise ValueError(f"{name} must have one dimension; got the shape {values.shape}.")
+    return values
 
 
 def sampled(n_samples, sample_size, random_state):

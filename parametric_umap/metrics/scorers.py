@@ -1,21 +1,23 @@
 """What ``scoring=`` takes: the metrics, applied to rows and to where a fitted estimator maps them."""
 
 from collections.abc import Callable
+from functools import partial
 from inspect import signature
 from typing import Any
 
 from sklearn.metrics._scorer import _BaseScorer
-from sklearn.pipeline import Pipeline
 
 from .classes import knn_accuracy
 from .distances import distance_correlation, random_triplet_accuracy
 from .neighborhoods import continuity, neighborhood_recall, trustworthiness
+from .unwrapping import unwrapped
 
 
 def make_embedding_scorer(score_func: Callable[..., float], **kwargs: Any) -> Callable[..., float]:
     """Make a scorer of a metric of rows and their positions, as ``sklearn.metrics.make_scorer`` does of predictions.
 
-    The rows are those that the map is made of: in a pipeline, what the steps before it make of X.
+    The rows are those that the map is made of: in a pipeline, what the steps before it make of X. Of a search, it is
+    the best estimator.
 
     Parameters
     ----------
@@ -30,7 +32,12 @@ def make_embedding_scorer(score_func: Callable[..., float], **kwargs: Any) -> Ca
     -------
     scorer : callable
         ``scorer(estimator, X, y=None)``, for a fitted estimator that has `transform`, such as `ParametricUMAP`, or a
-        Pipeline that ends in one.
+        Pipeline that ends in one, or a search over one.
+
+    Raises
+    ------
+    TypeError
+        If `score_func` cannot be called.
 
     Examples
     --------
@@ -42,6 +49,13 @@ def make_embedding_scorer(score_func: Callable[..., float], **kwargs: Any) -> Ca
     >>> cross_val_score(PCA(2), load_iris().data, scoring=scorer, cv=3).round(2)
     array([0.89, 0.92, 0.93])
     """
+    if not callable(score_func):
+        raise TypeError(
+            "score_func must be a function of rows and where they are mapped, such as "
+            f"parametric_umap.metrics.trustworthiness; got {score_func!r}."
+        )
+    if isinstance(score_func, partial):  # what it holds is kept, as what is given here
+        kwargs = score_func.keywords | kwargs
     return _EmbeddingScorer(score_func, 1, kwargs, response_method="transform")
 
 
@@ -53,17 +67,17 @@ class _EmbeddingScorer(_BaseScorer):
         return self._score(None, estimator, X, y, **kwargs)
 
     def _score(self, method_caller, estimator, X, y=None, **kwargs):
-        while isinstance(estimator, Pipeline):
-            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
-            estimator = estimator[-1]
+        before, estimator = unwrapped(estimator)
         if not hasattr(estimator, "transform"):
             raise TypeError(
                 f"{self} needs an estimator that maps rows, or a Pipeline that ends in one; got {estimator}."
             )
+        for step in before:
+            X = step.transform(X)
         if y is None and "y" in signature(self._score_func).parameters:
             raise ValueError(f"{self} needs y; got None.")
         given = {"X": X, "embedding": estimator.transform(X), "y": y, "device": getattr(estimator, "device_", "cpu")}
-        if "metric" not in self._kwargs:
+        if "metric" not in self._kwargs | kwargs:
             given["metric"] = getattr(estimator, "metric", "euclidean")
             given["metric_kwds"] = getattr(estimator, "metric_kwds", None)
         given["output_metric"] = getattr(estimator, "output_metric", "euclidean")
@@ -72,7 +86,8 @@ class _EmbeddingScorer(_BaseScorer):
 
     def __repr__(self):
         kwargs = "".join(f", {name}={value!r}" for name, value in self._kwargs.items())
-        return f"make_embedding_scorer({self._score_func.__name__}{kwargs})"
+        name = getattr(self._score_func, "__name__", repr(self._score_func))
+        return f"make_embedding_scorer({name}{kwargs})"
 
 
 # The same sample for every estimator that is compared.

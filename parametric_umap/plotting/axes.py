@@ -1,5 +1,7 @@
 """The axes of a map: square, framed, and without ticks, since coordinates of a map have no meaning."""
 
+from contextlib import contextmanager
+
 SIDE, PADDING, TITLE = 6.0, 0.1, 0.25  # of a new map, around it, and of the room for a title, in inches
 INK = "#333333"
 FRAME = "#cccccc"
@@ -41,6 +43,25 @@ def check_n_components(n_components):
         raise ValueError(f"n_components must be 2 or 3 for a map to be drawn; got {n_components} coordinates.")
 
 
+def check_axes(ax):
+    """Refuse what is not one pair of axes.
+
+    Parameters
+    ----------
+    ax : object
+        What a user gave.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError
+        If it is neither matplotlib's Axes nor None, but a figure, or an array of axes.
+    """
+    if not isinstance(ax, pyplot().Axes | None):
+        raise TypeError(f"ax must be a matplotlib Axes, or None; got {type(ax).__name__}.")
+
+
 def map_axes(n_components, ax=None):
     """Take the axes that are given, or make some.
 
@@ -58,17 +79,45 @@ def map_axes(n_components, ax=None):
 
     Raises
     ------
+    TypeError
+        If `ax` is something else, such as a figure.
     ValueError
         If there are other than two or three coordinates, or `ax` is for another number of them.
     """
-    plt = pyplot()
+    check_axes(ax)
     check_n_components(n_components)
     projection = "3d" if n_components == 3 else "rectilinear"
     if ax is None:
-        return plt.figure(figsize=(SIDE, SIDE)).add_axes([0, 0, 1, 1], projection=projection)
+        return pyplot().figure(figsize=(SIDE, SIDE)).add_axes([0, 0, 1, 1], projection=projection)
     if ax.name != projection:
         raise ValueError(f"ax must have the projection {projection!r} for {n_components} coordinates; got {ax.name!r}.")
     return ax
+
+
+@contextmanager
+def framed_map(n_components, ax=None):
+    """Draw a map within: it is framed afterwards, and a new figure gets as large as what is on it.
+
+    Parameters
+    ----------
+    n_components, ax
+        As of `map_axes`, which also says what is raised.
+
+    Yields
+    ------
+    ax : matplotlib Axes
+        Where to draw. If that fails, a new figure is closed.
+    """
+    drawn = map_axes(n_components, ax)
+    try:
+        yield drawn
+        frame(drawn)
+        if ax is None:
+            fit_figure(drawn)
+    except BaseException:
+        if ax is None:
+            pyplot().close(drawn.figure)
+        raise
 
 
 def frame(ax):

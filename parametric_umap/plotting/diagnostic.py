@@ -1,15 +1,28 @@
 """Where a map may err: points whose neighbours are false, and edges of the graph that it tears."""
 
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Self, cast
+
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from ..containers import as_numpy
+from ..estimator import ParametricUMAP
 from ..metrics import local_trustworthiness
+from ..metrics.unwrapping import unwrapped
 from ..output_metrics import as_drawn
-from .axes import fit_figure, frame, map_axes
+from ..typing import Rows, SparseMatrix
+from .axes import framed_map
 from .legend import color_bar
 from .points import RASTERIZED_ABOVE, draw_points
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import LineCollection, PathCollection
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.figure import Figure
 
 MOST_ROWS = 5_000  # all distances between them are taken
 MOST_EDGES = 100_000
@@ -58,22 +71,36 @@ class DiagnosticDisplay:
     (150,)
     """
 
-    def __init__(self, Z, trustworthiness, graph=None):
+    points_: "PathCollection"
+    edges_: "LineCollection | None"
+    colorbar_: "Colorbar"
+    ax_: "Axes"
+    figure_: "Figure"
+
+    def __init__(
+        self,
+        Z: NDArray[np.floating],
+        trustworthiness: NDArray[np.floating],
+        graph: SparseMatrix | None = None,
+    ) -> None:
         self.Z = Z
         self.trustworthiness = trustworthiness
         self.graph = graph
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, n_neighbors=None, ax=None):
+    def from_estimator(
+        cls, estimator: Any, X: Rows, *, n_neighbors: int | None = None, ax: "Axes | None" = None
+    ) -> Self:
         """Look at the map of rows, and draw what is found.
 
         Parameters
         ----------
         estimator : ParametricUMAP
-            Fitted, with two or three coordinates.
+            Fitted, with two or three coordinates; or a pipeline that ends in one, or a search over one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, fitted or not; at least five. Of more than 5,000, these are looked at, evenly spaced. Edges are drawn
-            if X are the fitted rows, in the order in which they were fitted.
+            if X are the fitted rows, in the order in which they were fitted. In a pipeline, the rows that are looked at
+            are those that the map is made of.
         n_neighbors : int or None, default=None
             Number of neighbours on the map that are looked at; None takes the estimator's, or fewer where there are
             less than twice as many rows.
@@ -89,20 +116,32 @@ class DiagnosticDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+        TypeError
+            If `estimator` is another one, or `ax` something else.
         ValueError
             If `n_neighbors` is below 1 or not below half the number of rows looked at, or the map has other than two or
             three coordinates.
         NotFittedError
             If the estimator is not fitted.
         """
+        before, estimator = unwrapped(estimator)
+        if not isinstance(estimator, ParametricUMAP):
+            raise TypeError(
+                "estimator must be a ParametricUMAP, a pipeline that ends in one, or a fitted search over one; "
+                f"got {estimator!r}."
+            )
         check_is_fitted(estimator)
+        for step in before:
+            X = step.transform(X)
+        embedding = np.asarray(as_numpy(estimator.transform(X)))
         X = as_numpy(estimator._validated(X, reset=False, ensure_min_samples=5))
-        embedding = np.asarray(estimator.transform(X))
         rows = np.linspace(0, X.shape[0] - 1, min(X.shape[0], MOST_ROWS)).astype(int)
         most = (len(rows) - 1) // 2
         n_neighbors = min(estimator.n_neighbors, most) if n_neighbors is None else n_neighbors
-        if not 1 <= n_neighbors <= most:
-            raise ValueError(f"n_neighbors must be from 1 to {most} for {len(rows)} rows; got {n_neighbors}.")
+        if not (isinstance(n_neighbors, Integral) and 1 <= n_neighbors <= most):
+            raise ValueError(
+                f"n_neighbors must be a whole number from 1 to {most} for {len(rows)} rows; got {n_neighbors!r}."
+            )
         trustworthiness = local_trustworthiness(
             X[rows],
             embedding[rows],
@@ -115,7 +154,7 @@ class DiagnosticDisplay:
         graph = estimator.graph_[rows][:, rows] if _is_fitted_to(estimator, embedding) else None
         return cls(as_drawn(embedding[rows], estimator.output_metric), trustworthiness, graph).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: "Axes | None" = None) -> Self:
         """Draw the map.
 
         Parameters
@@ -132,24 +171,23 @@ class DiagnosticDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+        TypeError
+            If `ax` is something else, such as a figure.
         ValueError
             If `ax` is not for as many coordinates.
         """
-        self.ax_ = map_axes(self.Z.shape[1], ax)
-        self.figure_ = self.ax_.figure
-        self.edges_ = None if self.graph is None else _draw_edges(self.ax_, self.Z, self.graph)
-        from matplotlib.cm import ScalarMappable
-        from matplotlib.colors import Normalize
+        with framed_map(self.Z.shape[1], ax) as self.ax_:
+            from matplotlib.cm import ScalarMappable
+            from matplotlib.colors import Normalize
 
-        # A few points that are worse than all others must not take the whole scale.
-        lowest = min(np.quantile(self.trustworthiness, 0.02), 0.99)
-        scale = ScalarMappable(Normalize(lowest, 1), WORST_ON_TOP)
-        worst_last = np.argsort(-self.trustworthiness)
-        self.points_ = draw_points(self.ax_, self.Z, scale.to_rgba(self.trustworthiness), order=worst_last)
-        self.colorbar_ = color_bar(self.ax_, scale, label="local trustworthiness", extend="min")
-        frame(self.ax_)
-        if ax is None:
-            fit_figure(self.ax_)
+            self.figure_ = cast("Figure", self.ax_.figure)
+            self.edges_ = None if self.graph is None else _draw_edges(self.ax_, self.Z, self.graph)
+            # A few points that are worse than all others must not take the whole scale.
+            lowest = min(np.quantile(self.trustworthiness, 0.02), 0.99)
+            scale = ScalarMappable(Normalize(lowest, 1), WORST_ON_TOP)
+            worst_last = np.argsort(-self.trustworthiness)
+            self.points_ = draw_points(self.ax_, self.Z, scale.to_rgba(self.trustworthiness), order=worst_last)
+            self.colorbar_ = color_bar(self.ax_, scale, label="local trustworthiness", extend="min")
         return self
 
 

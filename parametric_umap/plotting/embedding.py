@@ -1,15 +1,30 @@
 """A map as a picture, and as a page to look around in."""
 
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Self, cast
+
 import numpy as np
-from sklearn.utils.validation import check_array, column_or_1d
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_array
 
 from ..containers import as_numpy
+from ..metrics.input import one_column
+from ..metrics.unwrapping import unwrapped
 from ..output_metrics import as_drawn
-from .axes import INK, fit_figure, frame, map_axes
+from ..typing import Rows
+from .axes import INK, framed_map
 from .legend import explain_unseen
 from .page import write_page
 from .points import draw_points
 from .targets import as_target
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
+    from matplotlib.text import Text
 
 # Where points of unseen rows are highlighted: how opaque the others stay, and how much larger these are.
 FADED, ENLARGED = 0.25, 1.4
@@ -69,20 +84,36 @@ class EmbeddingDisplay:
     >>> display.figure_.savefig("iris.png")
     """
 
-    def __init__(self, Z, y=None, *, unseen=None):
+    points_: "PathCollection"
+    unseen_points_: "PathCollection | None"
+    legend_: "Legend | None"
+    labels_: "list[Text]"
+    colorbar_: "Colorbar | None"
+    ax_: "Axes"
+    figure_: "Figure"
+
+    def __init__(self, Z: NDArray[np.floating], y: ArrayLike | None = None, *, unseen: ArrayLike | None = None) -> None:
         self.Z = Z
         self.y = y
         self.unseen = unseen
 
     @classmethod
-    def from_estimator(cls, estimator, X, y=None, *, unseen=None, ax=None):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Rows,
+        y: ArrayLike | None = None,
+        *,
+        unseen: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+    ) -> Self:
         """Map rows, and draw them.
 
         Parameters
         ----------
         estimator : ParametricUMAP
-            Fitted, or a pipeline or another transformer that gives two or three coordinates. Maps on a sphere are drawn
-            in three dimensions, those in the hyperbolic plane as a disk.
+            Fitted, or another transformer that gives two or three coordinates, a pipeline that ends in one, or a search
+            over one. Maps on a sphere are drawn in three dimensions, those in the hyperbolic plane as a disk.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, fitted or not.
         y : array-like of shape (n_samples,) or None, default=None
@@ -101,16 +132,24 @@ class EmbeddingDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+        TypeError
+            If `ax` is something else, such as a figure.
         ValueError
             If the map has other than two or three coordinates, or `y`, `unseen` or `ax` does not fit it.
         """
-        metric = getattr(estimator, "output_metric", "euclidean")
-        return cls.from_embedding(
-            as_drawn(np.asarray(as_numpy(estimator.transform(X))), metric), y, unseen=unseen, ax=ax
-        )
+        Z = np.asarray(as_numpy(estimator.transform(X)))
+        output_metric = getattr(unwrapped(estimator)[1], "output_metric", "euclidean")
+        return cls.from_embedding(as_drawn(Z, output_metric), y, unseen=unseen, ax=ax)
 
     @classmethod
-    def from_embedding(cls, Z, y=None, *, unseen=None, ax=None):
+    def from_embedding(
+        cls,
+        Z: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        unseen: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+    ) -> Self:
         """Draw points.
 
         Parameters
@@ -129,19 +168,15 @@ class EmbeddingDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+        TypeError
+            If `ax` is something else, such as a figure.
         ValueError
             If `Z` has other than two or three columns, or is not finite, or `y`, `unseen` or `ax` does not fit it.
         """
-        Z = check_array(Z, dtype=[np.float32, np.float64], input_name="Z")
-        if unseen is not None:
-            unseen = column_or_1d(unseen)
-            if unseen.dtype != bool or len(unseen) != len(Z):
-                raise ValueError(
-                    f"unseen must hold {len(Z)} booleans, one for each point; got {len(unseen)} of {unseen.dtype}."
-                )
+        Z = check_array(as_numpy(Z), dtype=[np.float32, np.float64], input_name="Z")
         return cls(Z, y, unseen=unseen).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: "Axes | None" = None) -> Self:
         """Draw the map.
 
         Parameters
@@ -159,31 +194,32 @@ class EmbeddingDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+        TypeError
+            If `ax` is something else, such as a figure.
         ValueError
-            If `ax` is not for as many coordinates, or `y` does not fit the points.
+            If `ax` is not for as many coordinates, or `y` or `unseen` does not fit the points.
         """
-        target = as_target(self.y, len(self.Z))
-        self.ax_ = map_axes(self.Z.shape[1], ax)
-        self.figure_ = self.ax_.figure
-        self._draw_points(target.colors())
-        key = {"legend_": None, "labels_": [], "colorbar_": None} | target.draw_key(self.ax_, self.Z)
-        vars(self).update(key)
-        frame(self.ax_)
-        if ax is None:
-            fit_figure(self.ax_)
+        target, unseen = as_target(self.y, len(self.Z)), _as_mask(self.unseen, len(self.Z))
+        with framed_map(self.Z.shape[1], ax) as self.ax_:
+            self.figure_ = cast("Figure", self.ax_.figure)
+            self._draw_points(target.colors(), unseen)
+            key = {"legend_": None, "labels_": [], "colorbar_": None} | target.draw_key(self.ax_, self.Z)
+            vars(self).update(key)
         return self
 
-    def _draw_points(self, colors):
-        if self.unseen is None:
+    def _draw_points(self, colors, unseen):
+        if unseen is None:
             self.points_, self.unseen_points_ = draw_points(self.ax_, self.Z, colors), None
             return
-        seen, n_points = ~self.unseen, len(self.Z)
-        self.points_ = draw_points(self.ax_, self.Z[seen], colors[seen], n_points=n_points, alpha=FADED)
+        n_points = len(self.Z)
+        self.points_ = draw_points(self.ax_, self.Z[~unseen], colors[~unseen], n_points=n_points, alpha=FADED)
         look = {"enlarged": ENLARGED, "alpha": 1.0, "outline": INK}
-        self.unseen_points_ = draw_points(self.ax_, self.Z[self.unseen], colors[self.unseen], n_points=n_points, **look)
-        explain_unseen(self.ax_, FADED)
+        self.unseen_points_ = draw_points(self.ax_, self.Z[unseen], colors[unseen], n_points=n_points, **look)
+        explain_unseen(self.ax_, FADED, outlined=len(self.unseen_points_.get_edgecolors()) > 0)
 
-    def to_html(self, path, *, images=None, text=None):
+    def to_html(
+        self, path: str | PathLike[str], *, images: ArrayLike | None = None, text: ArrayLike | None = None
+    ) -> None:
         """Write the map as a page to look around in: one file, which needs no network.
 
         The wheel zooms, dragging moves, a click on a class hides it, and a double click shows it alone. Pointing at a
@@ -204,6 +240,20 @@ class EmbeddingDisplay:
         ImportError
             If plotly is not installed.
         ValueError
-            If `images` or `text` is not one for each point.
+            If `images`, `text`, `y` or `unseen` is not one for each point.
         """
-        write_page(path, self.Z, as_target(self.y, len(self.Z)), unseen=self.unseen, images=images, text=text)
+        target, unseen = as_target(self.y, len(self.Z)), _as_mask(self.unseen, len(self.Z))
+        write_page(path, self.Z, target, unseen=unseen, images=images, text=text)
+
+
+def _as_mask(unseen, n_points):
+    if unseen is None:
+        return None
+    unseen = one_column(unseen, "unseen")
+    if unseen.dtype == object:  # as booleans of pandas may become
+        unseen = np.array(unseen.tolist())
+    if unseen.dtype != bool or len(unseen) != n_points:
+        raise ValueError(
+            f"unseen must hold {n_points} booleans, one for each point; got {len(unseen)} of {unseen.dtype}."
+        )
+    return unseen

@@ -55,7 +55,8 @@ def mark_classes(ax, Z, codes, marked):
     for code, mark in enumerate(marked):
         points = Z[codes == code]
         middle = points[np.linalg.norm(points - np.median(points, axis=0), axis=1).argmin()]
-        label = ax.text(*middle, mark, ha="center", va="center", fontsize=9, fontweight="bold", color=INK, zorder=5)
+        look = dict(ha="center", va="center", fontsize=9, fontweight="bold", color=INK, zorder=5)
+        label = ax.text(*middle, mark, **look, parse_math=False)
         label.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
         labels.append(label)
     return labels
@@ -76,11 +77,11 @@ def beside(ax, entries, colors):
     Returns
     -------
     legend : Legend
-        All entries, long ones cut.
+        All entries, long ones without their middle.
     """
-    return ax.legend(
+    legend = ax.legend(
         [_dot(color) for color in colors],
-        [entry if len(entry) <= LONGEST_ENTRY else f"{entry[: LONGEST_ENTRY - 1]}…" for entry in entries],
+        [_shortened(entry) for entry in entries],
         loc="center left",
         bbox_to_anchor=(1.01, 0.5),
         ncols=-(-len(entries) // ROWS),
@@ -92,6 +93,9 @@ def beside(ax, entries, colors):
         columnspacing=1.2,
         borderaxespad=0.3,
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a dollar in a name is one
+    return legend
 
 
 def color_bar(ax, scale, **options):
@@ -118,7 +122,7 @@ def color_bar(ax, scale, **options):
     return bar
 
 
-def explain_unseen(ax, faded):
+def explain_unseen(ax, faded, outlined):
     """Draw a legend of seen and unseen points below the axes, which leaves the one beside them.
 
     Parameters
@@ -127,6 +131,8 @@ def explain_unseen(ax, faded):
         Axes with the map.
     faded : float
         The opacity of seen points.
+    outlined : bool
+        Whether unseen points have an outline.
 
     Returns
     -------
@@ -134,7 +140,8 @@ def explain_unseen(ax, faded):
     """
     from matplotlib.legend import Legend
 
-    dots = [_dot(INK, alpha=faded), _dot(INK)]
+    unseen = {"markerfacecolor": FRAME, "markeredgewidth": 1.0} if outlined else {}
+    dots = [_dot(INK, alpha=faded), _dot(INK, **unseen)]
     place = dict(loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=0.3, bbox_transform=ax.transAxes)
     style = dict(frameon=False, labelcolor=INK, handlelength=0.8, handletextpad=0.5, ncols=2)
     legend = Legend(ax, dots, ["seen", "unseen"], **place, **style)
@@ -142,8 +149,15 @@ def explain_unseen(ax, faded):
     return legend
 
 
-def _dot(color, alpha=1.0):
+def _shortened(entry):
+    """An entry without its middle if it is long: what tells names apart is at their beginning or at their end."""
+    if len(entry) <= LONGEST_ENTRY:
+        return entry
+    return f"{entry[: LONGEST_ENTRY // 2]}…{entry[1 - LONGEST_ENTRY // 2 :]}"
+
+
+def _dot(color, **look):
     from matplotlib.lines import Line2D
 
-    look = dict(linestyle="none", marker="o", markersize=7, markeredgewidth=0)
-    return Line2D([], [], color=color, alpha=alpha, **look)
+    plain = dict(linestyle="none", marker="o", markersize=7, markeredgewidth=0)
+    return Line2D([], [], color=color, **plain | look)

@@ -1,9 +1,19 @@
 """The losses of a fit, epoch by epoch."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self, cast
+
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from .axes import INK, pyplot
+from ..metrics.unwrapping import unwrapped
+from .axes import INK, check_axes, pyplot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 # The decoder's loss on the rows it was trained on and on others belongs together; the phases' are of different kinds.
 TOGETHER = {"reconstruction_validation": "reconstruction"}
@@ -40,17 +50,21 @@ class LossCurveDisplay:
     ['spectral_init', 'main_embedding']
     """
 
-    def __init__(self, loss_curve):
+    lines_: "dict[str, Line2D]"
+    axes_: "dict[str, Axes]"
+    figure_: "Figure"
+
+    def __init__(self, loss_curve: Mapping[str, NDArray[np.floating]]) -> None:
         self.loss_curve = loss_curve
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None):
+    def from_estimator(cls, estimator: Any, *, ax: "Axes | None" = None) -> Self:
         """Draw the losses of a fit.
 
         Parameters
         ----------
         estimator : ParametricUMAP
-            Fitted.
+            Fitted, or a pipeline that ends in one, or a search over one.
         ax : matplotlib Axes or None, default=None
             Where to draw: its place is divided among the phases. None makes a figure.
 
@@ -63,13 +77,16 @@ class LossCurveDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+        TypeError
+            If `ax` is something else, such as a figure.
         NotFittedError
             If the estimator is not fitted.
         """
+        _, estimator = unwrapped(estimator)
         check_is_fitted(estimator, "loss_curve_")
         return cls(estimator.loss_curve_).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: "Axes | None" = None) -> Self:
         """Draw the losses.
 
         Parameters
@@ -86,17 +103,19 @@ class LossCurveDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+        TypeError
+            If `ax` is something else, such as a figure.
         """
-        plt = pyplot()
+        check_axes(ax)
         curves = {name: losses for name, losses in self.loss_curve.items() if len(losses)}
         phases = [name for name in curves if name not in TOGETHER]
         if ax is None:
-            self.figure_, panels = plt.subplots(
+            self.figure_, panels = pyplot().subplots(
                 1, len(phases), figsize=(3.6 * len(phases), 3.2), layout="constrained", squeeze=False
             )
             panels = panels[0]
         else:
-            self.figure_, panels = ax.figure, _divided(ax, len(phases))
+            self.figure_, panels = cast("Figure", ax.figure), _divided(ax, len(phases))
         self.axes_ = dict(zip(phases, panels, strict=True))
         self.lines_ = {}
         for name, losses in curves.items():
@@ -107,7 +126,7 @@ class LossCurveDisplay:
         for name, panel in self.axes_.items():
             panel.set_title(name, loc="left", fontsize=11, color=INK)
             panel.set(xlabel="epoch", ylabel="mean loss" if panel is panels[0] else None)
-            panel.xaxis.get_major_locator().set_params(integer=True)
+            panel.locator_params(axis="x", integer=True, min_n_ticks=1)
             panel.spines[["top", "right"]].set_visible(False)
             if len(panel.lines) > 1:
                 panel.legend(frameon=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..containers import as_numpy
 from ..persistence import replacing
 from .axes import INK, check_n_components
 from .points import point_alpha, point_size
@@ -64,9 +65,10 @@ def write_page(path, Z, target, *, unseen=None, images=None, text=None):
     graph_objects, to_html = _plotly()
     check_n_components(Z.shape[1])
     if text is not None:
-        text = np.array([html.escape(str(line), quote=False) for line in np.asarray(text)], dtype=object)
-        if len(text) != len(Z):
-            raise ValueError(f"text must hold one line for each of the {len(Z)} points; got {len(text)}.")
+        text = np.asarray(as_numpy(text))
+        if text.shape != (len(Z),):
+            raise ValueError(f"text must hold one line for each of the {len(Z)} points; got the shape {text.shape}.")
+        text = np.array([html.escape(str(line), quote=False) for line in text], dtype=object)
     script = None
     if images is not None:
         thumbnails = json.dumps(sheets(as_bytes(images, len(Z))))
@@ -86,8 +88,7 @@ def _traces(graph_objects, Z, target, unseen, text):
     clouds, legend, Z = [], [], Z.astype(np.float32)
     for rank, (rows, name, marker) in enumerate(target.parts()):
         shown = {"name": html.escape(name, quote=False), "legendgroup": str(rank), "mode": "markers"}
-        for layer, (among, look) in enumerate(_layers(len(Z), unseen)):
-            drawn = among[rows]
+        for layer, (drawn, look) in enumerate(_layers(len(Z), rows, unseen)):
             color = marker["color"] if isinstance(marker["color"], str) else marker["color"][drawn]
             cloud = scatter(
                 **dict(zip("xyz", Z[rows[drawn]].T, strict=False)),
@@ -105,15 +106,16 @@ def _traces(graph_objects, Z, target, unseen, text):
     return [cloud for _, n_points, cloud in sorted(clouds, key=lambda cloud: cloud[:2]) if n_points] + legend
 
 
-def _layers(n_points, unseen):
-    """Which rows are drawn together, and how: all alike, or the unseen ones bold and the others pale."""
+def _layers(n_points, rows, unseen):
+    """Which of the rows are drawn together, and how: all alike, or the unseen ones bold and the others pale."""
     size = max(np.sqrt(point_size(n_points)) * PIXELS, SMALLEST)
     if unseen is None:
-        yield np.ones(n_points, dtype=bool), {"size": size, "opacity": point_alpha(n_points)}
+        yield np.ones(len(rows), dtype=bool), {"size": size, "opacity": point_alpha(n_points)}
     else:
+        unseen = unseen[rows]
         yield ~unseen, {"size": size, "opacity": FADED}
         outline = {"width": 1.0 if size > OUTLINED_ABOVE else 0.0, "color": INK}
-        scale = {"showscale": bool(unseen.all())}  # else that of the others says it
+        scale = {} if unseen.all() else {"showscale": False}  # that of the others says it
         yield unseen, {"size": ENLARGED * size, "opacity": 1.0, "line": outline, **scale}
 
 

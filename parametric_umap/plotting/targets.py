@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d
 
+from ..containers import as_numpy
 from ..supervision import labels_as_codes
 from .legend import beside, color_bar, mark_classes, marks
 from .palette import UNKNOWN, palette
@@ -39,6 +40,9 @@ def as_target(y, n_points):
     """
     if y is None:
         return Unlabelled(n_points)
+    y = as_numpy(y)
+    if not isinstance(y, np.ndarray) and getattr(getattr(y, "dtype", None), "kind", None) == "b":
+        y = np.asarray(y, dtype=object)  # booleans of pandas, which scikit-learn would make numbers of
     y = column_or_1d(y)
     if len(y) != n_points:
         raise ValueError(f"y must hold one target for each of the {n_points} points; got {len(y)}.")

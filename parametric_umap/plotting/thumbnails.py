@@ -5,6 +5,8 @@ import io
 
 import numpy as np
 
+from ..containers import as_numpy
+
 LARGEST = 64  # pixels, in height and width
 PER_SIDE = 32  # a sheet is decoded as a whole when one of its pictures is first shown
 
@@ -29,7 +31,7 @@ def as_bytes(images, n_points):
     ValueError
         If they are of another shape, or not finite.
     """
-    images = np.asarray(images)
+    images = np.asarray(as_numpy(images))
     if images.ndim not in (3, 4) or images.shape[3:] not in ((), (3,)) or len(images) != n_points or not images.size:
         raise ValueError(
             f"images must have the shape ({n_points}, height, width) or ({n_points}, height, width, 3); "
@@ -37,11 +39,12 @@ def as_bytes(images, n_points):
         )
     if images.dtype == np.uint8:
         return images
-    images = images.astype(np.float32)
-    least, largest = images.min(), images.max()
+    least, largest = float(images.min()), float(images.max())
     if not (np.isfinite(least) and np.isfinite(largest)):
         raise ValueError("images must be finite; they hold NaN or infinity.")
-    return ((images - least) * (255 / max(largest - least, 1e-30))).round().astype(np.uint8)
+    span = (largest / 2 - least / 2) or 1.0  # of halves, whose difference is finite, too
+    halves = (np.asarray(image, dtype=np.float64) / 2 for image in images)  # one by one: all would take much memory
+    return np.stack([((half - least / 2) / span * 255).round().astype(np.uint8) for half in halves])
 
 
 def sheets(images):
