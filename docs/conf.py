@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from sphinx_gallery.sorting import ExplicitOrder
+
 import parametric_umap
 
 ROOT = Path(__file__).parents[1]
@@ -44,16 +46,28 @@ os.chdir(_folder_of_examples.name)
 """
 doctest_global_cleanup = "os.chdir(_started_in); _folder_of_examples.cleanup()"
 
+# By topic: a map, what shapes it, new rows, encoders, targets and the way back, other maps, against others.
+EXAMPLES = """
+plot_digits plot_phases plot_displays
+plot_n_neighbors_and_min_dist plot_map_parameters plot_network_parameters plot_random_states
+plot_novelty plot_attributions plot_adding_rows plot_landmarks
+plot_convolutional convolutional_mnist
+plot_labels plot_inverse
+plot_density_and_global_structure plot_sphere
+plot_beside_umap_learn plot_reference_recipe
+"""
+
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "auto_examples",
-    "within_subsection_order": "ExampleTitleSortKey",
+    "within_subsection_order": ExplicitOrder([f"{name}.py" for name in EXAMPLES.split()]),
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_signature": False,
     "min_reported_time": 1e9,  # what a fit takes is told by the benchmarks
     "write_computation_times": False,
     "image_srcset": ["2x"],
+    "remove_config_comments": True,
     "default_thumb_file": str(ROOT / "docs" / "demo.png"),
     "doc_module": ("parametric_umap",),
     "backreferences_dir": None,
@@ -66,7 +80,8 @@ html_css_files = ["custom.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_context = {"default_mode": "light"}
-html_sidebars = {page: [] for page in ("index", "quick_start", "benchmarks", "limits", "how_it_works")}  # of no section
+OF_NO_SECTION = ("index", "quick_start", "benchmarks", "limits", "how_it_works", "changelog")
+html_sidebars = {page: [] for page in OF_NO_SECTION}
 html_theme_options = {
     "logo": {"text": "Parametric UMAP"},
     "header_links_before_dropdown": 6,
@@ -75,6 +90,7 @@ html_theme_options = {
     "show_nav_level": 2,
     "show_toc_level": 2,
     "footer_start": ["copyright"],
-    "footer_end": [],
+    "footer_end": ["version"],
+    "secondary_sidebar_items": {"**": ["page-toc"]} | {f"auto_examples/{name}": [] for name in EXAMPLES.split()},
     "pygments_light_style": "tango",
 }

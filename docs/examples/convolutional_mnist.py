@@ -3,12 +3,16 @@ A convolutional encoder for images
 ==================================
 
 The default encoder sees pixels as so many numbers; a convolutional one knows which are beside each other. On 5,000
-images both tell unseen digits apart about equally well, and the default keeps neighbourhoods better. Then a network
-that was pretrained with labels lends its frozen features to another map.
+images it tells unseen digits apart better, and the default keeps neighbourhoods better. Then a network that was
+pretrained with labels lends its frozen features to another map. This example needs the repository's folder
+`benchmarks`, which downloads MNIST where it is missing. It takes some minutes, and was not run while this page was
+built; what it printed once is at the end.
 """
 
+# sphinx_gallery_thumbnail_path = '_static/mnist.png'
+
 import torch
-from mnist import load_mnist  # benchmarks/mnist.py
+from mnist import load_mnist  # benchmarks/mnist.py, which downloads the images where it has none
 from torch import nn
 
 from parametric_umap import ParametricUMAP
@@ -73,3 +77,10 @@ for _ in range(3):
 features.requires_grad_(False)
 pretrained = nn.Sequential(features, head(2))
 report("pretrained and frozen", ParametricUMAP(encoder=pretrained, random_state=0).fit(X))
+
+# %%
+# What it printed on one core::
+#
+#    default                on images never seen: k-NN accuracy 0.863, trustworthiness 0.929
+#    convolutional          on images never seen: k-NN accuracy 0.911, trustworthiness 0.918
+#    pretrained and frozen  on images never seen: k-NN accuracy 0.933, trustworthiness 0.904

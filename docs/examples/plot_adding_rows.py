@@ -23,7 +23,7 @@ after = umap.transform(old)
 # %%
 # The network had never seen a nine, and took them for others.
 
-fig, axes = plt.subplots(1, 2, figsize=(9, 4.8), sharex=True, sharey=True, layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(9, 5.1), sharex=True, sharey=True, layout="constrained")
 for ax, Z, Z_nines, title in (
     (axes[0], before, nines_before, "fitted without the nines"),
     (axes[1], after, umap.embedding_, "after the nines were added"),
@@ -32,6 +32,7 @@ for ax, Z, Z_nines, title in (
     ax.scatter(*Z_nines.T, c="k", marker="+", s=18, lw=0.8, label="nines")
     ax.set(title=title, xticks=[], yticks=[])
     ax.legend(loc="upper left")
+fig.legend(*drawn.legend_elements(num=None), loc="outside lower center", ncols=10, frameon=False, handletextpad=0)
 plt.show()
 
 # %%

@@ -36,7 +36,8 @@ X, y = load_digits(return_X_y=True)
 digits = ParametricUMAP(random_state=0).fit(X)
 lengths = np.linalg.norm(digits.feature_attributions(X[:10]).jacobian, axis=1)
 
-fig, axes = plt.subplots(2, 10, figsize=(9, 2.1), layout="constrained")
+fig, axes = plt.subplots(2, 10, figsize=(9, 2.4), layout="constrained")
+fig.suptitle("ten digits, and how far each pixel moves them")
 for panel, image in zip(axes.flat, [*X[:10], *lengths], strict=True):
     panel.imshow(image.reshape(8, 8), cmap="gray_r")
     panel.set_axis_off()

@@ -3,7 +3,7 @@ An encoder of one's own
 =======================
 
 Any module that maps rows, a tensor of shape (n_rows, n_features), to coordinates will do: here, one that sees which
-pixels are beside each other.
+pixels are beside each other. On images as small as these it does worse than the default encoder.
 """
 
 import matplotlib.pyplot as plt
@@ -39,12 +39,13 @@ class Convolutional(nn.Sequential):
         )
 
 
-fig, axes = plt.subplots(1, 2, figsize=(9, 4.6), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(9, 4.9), layout="constrained")
 for ax, encoder, name in ((axes[0], None, "the default encoder"), (axes[1], Convolutional, "a convolutional one")):
     umap = ParametricUMAP(encoder=encoder, random_state=0).fit(X)
     Z_new = umap.transform(X_new)
     accuracy = knn_accuracy(umap.embedding_, y, Z_new, y_new)
-    ax.scatter(*Z_new.T, c=y_new, cmap="tab10", s=8)
+    drawn = ax.scatter(*Z_new.T, c=y_new, cmap="tab10", s=8)
     ax.set(title=f"{name}: k-NN accuracy {accuracy:.3f}", xticks=[], yticks=[])
 fig.suptitle("digits that were not fitted")
+fig.legend(*drawn.legend_elements(num=None), loc="outside lower center", ncols=10, frameon=False, handletextpad=0)
 plt.show()

@@ -29,7 +29,7 @@ asked = {
 
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.8), layout="constrained")
 for ax, (name, parameters) in zip(axes, asked.items(), strict=True):
-    umap = ParametricUMAP(**parameters, batches_per_epoch=5, random_state=0).fit(X)
+    umap = ParametricUMAP(**parameters, n_epochs=10, random_state=0).fit(X)
     Z = umap.embedding_
     density = pearsonr(umap.rad_orig_, umap.rad_emb_).statistic
     pairs = rng.randint(len(X), size=(2, 10_000))
@@ -38,5 +38,5 @@ for ax, (name, parameters) in zip(axes, asked.items(), strict=True):
     ax.set_title(f"{name}\nlocal radii {density:.2f}, distances {distance:.2f}", fontsize=10)
     ax.set(xticks=[], yticks=[])
     ax.set_aspect("equal", adjustable="datalim")
-fig.suptitle("correlation of the rows' with those of the map", fontsize=10)
+fig.suptitle("correlation between data and map", fontsize=10)
 plt.show()

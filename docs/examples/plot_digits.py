@@ -21,7 +21,8 @@ umap = ParametricUMAP(random_state=0).fit(X)
 Z, Z_new = umap.embedding_, umap.transform(X_new)
 
 unseen = np.repeat([False, True], [len(Z), len(Z_new)])
-EmbeddingDisplay.from_embedding(np.vstack([Z, Z_new]), np.r_[y, y_new], unseen=unseen)
+display = EmbeddingDisplay.from_embedding(np.vstack([Z, Z_new]), np.r_[y, y_new], unseen=unseen)
+display.ax_.set_title("digits, and with an outline those that were not fitted")
 plt.show()
 
 # %%

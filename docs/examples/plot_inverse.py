@@ -53,7 +53,8 @@ rows = {"new rows": X_new[:12]}
 for name, estimator in (("2 components", umap), ("16 components", faithful)):
     rows[name] = estimator.inverse_transform(estimator.transform(X_new[:12]))
 
-fig, axes = plt.subplots(3, 12, figsize=(9, 2.7), layout="constrained")
+fig, axes = plt.subplots(3, 12, figsize=(9, 3), layout="constrained")
+fig.suptitle("new digits, and what comes back of them")
 for panels, (name, images) in zip(axes, rows.items(), strict=True):
     panels[0].set_ylabel(name, rotation=0, ha="right", va="center")
     for panel, image in zip(panels, images, strict=True):

@@ -27,5 +27,5 @@ fig, ax = plt.subplots(figsize=(5.5, 5.5), layout="constrained")
 ax.scatter(*umap.embedding_.T, c=y, cmap="tab10", s=5)
 for digit, place in enumerate(circle):
     ax.text(*place, digit, fontsize=14, weight="bold", ha="center", va="center")
-ax.set(xticks=[], yticks=[], aspect="equal")
+ax.set(title="digits around their landmarks", xticks=[], yticks=[], aspect="equal")
 plt.show()

@@ -4,7 +4,7 @@ The network and its training
 
 The same data with other networks and other training, fitted on two thirds; the third that is drawn was not. Above each
 is the trustworthiness of that third, for which a network may be too small, or follow the fitted rows too closely.
-The fits are shorter than by default.
+The fits are a third as long as by default, by `n_epochs=10`; one is a tenth as long.
 """
 
 import matplotlib.pyplot as plt
@@ -28,11 +28,12 @@ changed = [
     {"learning_rate": 0.001},
 ]
 
-fig, axes = plt.subplots(3, 3, figsize=(9, 9.3), layout="constrained")
+fig, axes = plt.subplots(3, 3, figsize=(9, 9.6), layout="constrained")
 for ax, parameters in zip(axes.flat, changed, strict=True):
-    umap = ParametricUMAP(**{"batches_per_epoch": 5, "random_state": 0} | parameters).fit(X)
-    ax.scatter(*umap.transform(X_new).T, c=y_new, cmap="tab10", s=5)
+    umap = ParametricUMAP(**{"n_epochs": 10, "random_state": 0} | parameters).fit(X)
+    drawn = ax.scatter(*umap.transform(X_new).T, c=y_new, cmap="tab10", s=5)
     name = ", ".join(f"{name}={value!r}" for name, value in parameters.items()) or "default network"
     ax.set_title(f"{name}\ntrustworthiness {umap.score(X_new):.3f}", fontsize=10)
     ax.set(xticks=[], yticks=[])
+fig.legend(*drawn.legend_elements(num=None), loc="outside lower center", ncols=10, frameon=False, handletextpad=0)
 plt.show()

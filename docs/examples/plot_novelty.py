@@ -43,6 +43,6 @@ plt.show()
 fig, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
 for name, rows in other.items():
     ax.hist(umap.novelty_score(rows), bins=np.linspace(0, 8, 80), histtype="step", lw=1.5, label=name)
-ax.set(xlabel="novelty score", ylabel="rows")
+ax.set(title="the scores of all", xlabel="novelty score", ylabel="rows")
 ax.legend(frameon=False)
 plt.show()

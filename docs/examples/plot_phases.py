@@ -28,7 +28,8 @@ X = X.astype(np.float32)
 
 indices, distances = nearest_neighbors(X, 15)
 
-fig, axes = plt.subplots(3, 15, figsize=(9, 2.4), layout="constrained")
+fig, axes = plt.subplots(3, 15, figsize=(9, 2.7), layout="constrained")
+fig.suptitle("three digits, their nearest others, and the distances")
 for row, panels in zip((0, 8, 26), axes, strict=True):
     for panel, neighbor, distance in zip(panels, indices[row], distances[row], strict=True):
         panel.imshow(X[neighbor].reshape(8, 8), cmap="gray_r")
@@ -49,7 +50,7 @@ dense, sparse = np.argsort(distances[:, -1])[[50, -50]]
 fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 for row, name in ((dense, "in a dense region"), (sparse, "in a sparse one")):
     ax.plot(distances[row, 1:], memberships[row, 1:], "o-", ms=4, label=f"a row {name}")
-ax.set(xlabel="distance to the neighbour", ylabel="membership", xlim=(0, None))
+ax.set(title="a row's neighbours", xlabel="distance to the neighbour", ylabel="membership", xlim=(0, None))
 ax.legend(frameon=False)
 plt.show()
 
@@ -71,18 +72,21 @@ edges = np.stack(graph.tocoo().coords, axis=1)
 def draw(ax, Z, title, edges=None):
     if edges is not None:
         ax.add_collection(LineCollection(Z[edges], colors="0.6", linewidths=0.2, alpha=0.3))
-    ax.scatter(*Z.T, c=y, cmap="tab10", s=4, zorder=2)
+    drawn = ax.scatter(*Z.T, c=y, cmap="tab10", s=4, zorder=2)
     ax.set(title=title, xticks=[], yticks=[])
+    return drawn
 
 
 fig, ax = plt.subplots(figsize=(5, 4.5), layout="constrained")
-draw(ax, positions, "spectral embedding of the graph", edges)
+drawn = draw(ax, positions, "spectral embedding of the graph", edges)
+ax.legend(*drawn.legend_elements(num=None), loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 plt.show()
 
 # %%
 # Phase ``spectral_init``
 # -----------------------
 # The encoder learns these positions, by their mean squared error. A network is smooth: it cannot follow every point.
+# Most of the layout is still to come: only a few digits lie apart by now.
 
 generator = torch.Generator().manual_seed(0)
 widths = (160, 160, 160, 160, 160)
@@ -110,7 +114,7 @@ plt.show()
 # Phase ``main_embedding``
 # ------------------------
 # The encoder learns the graph: joined rows attract each other, all others repel. How near two points are is what the
-# curve 1 / (1 + a d^{2b}) says of their distance.
+# curve 1 / (1 + a d²ᵇ) says of their distance d.
 
 a, b = find_ab_params(1.0, 0.1)
 maps = {}
@@ -131,6 +135,7 @@ phase = MainEmbedding(
 )
 main_loss = train(network, rows, phase, generator, on_epoch=keep)
 
+# sphinx_gallery_thumbnail_number = 5
 fig, axes = plt.subplots(2, 2, figsize=(9, 8), layout="constrained")
 for ax, (epoch, Z) in zip(axes.flat, maps.items(), strict=True):
     draw(ax, Z, f"after {epoch} of 30 epochs", edges)
