@@ -1,7 +1,7 @@
 """Our fits against those of the peers, each a whole fresh process on this machine, taking turns.
 
 Peers are installed into environments of their own under ~/.cache/parametric_umap/benchmarks. Each run, of another seed,
-adds a line to results/compare.jsonl; results/compare.md and results/compare.png are made of the last three runs on this
+adds a line to results/compare.jsonl; results/compare.md and results/compare.png are made of all runs on this
 machine, by ``--seeds`` without any new one.
 """
 
@@ -15,7 +15,6 @@ from methods import METHODS, run
 from record import RESULTS, append, read
 from reference_recipe import quality
 
-RUNS = 3
 ACCURACY, TRUST, RECALL = "k-NN accuracy", ("trust train", "trust test"), ("recall train", "recall test")
 FIGURES = (ACCURACY, *TRUST, *RECALL)
 TRAIN, TEST = zip(TRUST, RECALL, strict=True)
@@ -202,11 +201,11 @@ ROWS = {
 
 
 def medians_of(lines):
-    """Medians of the last runs of each method on each data set; where one of them failed, its error."""
+    """Medians of the runs of each method on each data set; where one of them failed, its error."""
     runs = {}
     for line in lines:
         runs.setdefault((line["method"], line["data"]), []).append(line)
-    return {job: median(lines[-RUNS:]) for job, lines in runs.items()}
+    return {job: median(lines) for job, lines in runs.items()}
 
 
 def median(lines):
@@ -253,7 +252,7 @@ def quality_of(line):
     return "{:.3f} · {:.3f} / {:.3f} · {:.3f} / {:.3f}".format(*(line[figure] for figure in FIGURES))
 
 
-LEGEND = """Medians of the last runs, each of another seed; there are so many of ours and of theirs. "fit" goes from
+LEGEND = """Medians of runs, of several seeds; there are so many of ours and of theirs. "fit" goes from
 neighbours to embedding; "process" is a cold process up to there, imports and compilation included, and "memory" is its
 peak; "transform" is the first call. Quality is k-NN accuracy, trustworthiness train / test, recall train / test. With
 `random_state`, umap-learn works on one core.
@@ -289,7 +288,7 @@ if __name__ == "__main__":
         "rows", nargs="*", default=list(ROWS), help=f"rows to run, of {', '.join(ROWS)}; all without any"
     )
     parser.add_argument(
-        "--seeds", type=int, nargs="*", default=range(RUNS), help="a run of each method by each of them"
+        "--seeds", type=int, nargs="*", default=range(3), help="a run of each method by each of them"
     )
     arguments = parser.parse_args()
     main(arguments.rows, arguments.seeds)
