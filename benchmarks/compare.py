@@ -287,8 +287,6 @@ if __name__ == "__main__":
     parser.add_argument(
         "rows", nargs="*", default=list(ROWS), help=f"rows to run, of {', '.join(ROWS)}; all without any"
     )
-    parser.add_argument(
-        "--seeds", type=int, nargs="*", default=range(3), help="a run of each method by each of them"
-    )
+    parser.add_argument("--seeds", type=int, nargs="*", default=range(3), help="a run of each method by each of them")
     arguments = parser.parse_args()
     main(arguments.rows, arguments.seeds)
