@@ -1,8 +1,8 @@
 """Our fits against those of the peers, each a whole fresh process on this machine, taking turns.
 
 Peers are installed into environments of their own under ~/.cache/parametric_umap/benchmarks. Each run, of another seed,
-adds a line to results/compare.jsonl; results/compare.md and results/compare.png are made of the last runs on this
-machine, by ``--runs 0`` without any new one.
+adds a line to results/compare.jsonl; results/compare.md and results/compare.png are made of the last three runs on this
+machine, by ``--seeds`` without any new one.
 """
 
 import argparse
@@ -21,14 +21,14 @@ FIGURES = (ACCURACY, *TRUST, *RECALL)
 TRAIN, TEST = zip(TRUST, RECALL, strict=True)
 
 
-def main(names, n_runs):
+def main(names, seeds):
     jobs = dict.fromkeys(job for name in names for job in (ROWS[name].ours, ROWS[name].theirs))
-    for seed in range(n_runs):
+    for seed in seeds:
         for method, data in jobs:
             line = measure(method, data, seed)
             append("compare.jsonl", line)
             print(summary(line), flush=True)
-    medians = medians_of(read("compare.jsonl"), n_runs or RUNS)
+    medians = medians_of(read("compare.jsonl"))
     (RESULTS / "compare.md").write_text(table(medians))
     draw(medians, RESULTS / "compare.png")
     print("\n" + table(medians))
@@ -201,12 +201,12 @@ ROWS = {
 # ---- Table and plot ----
 
 
-def medians_of(lines, n_runs):
+def medians_of(lines):
     """Medians of the last runs of each method on each data set; where one of them failed, its error."""
     runs = {}
     for line in lines:
         runs.setdefault((line["method"], line["data"]), []).append(line)
-    return {job: median(lines[-n_runs:]) for job, lines in runs.items()}
+    return {job: median(lines[-RUNS:]) for job, lines in runs.items()}
 
 
 def median(lines):
@@ -288,6 +288,8 @@ if __name__ == "__main__":
     parser.add_argument(
         "rows", nargs="*", default=list(ROWS), help=f"rows to run, of {', '.join(ROWS)}; all without any"
     )
-    parser.add_argument("--runs", type=int, default=RUNS, help="runs of each method")
+    parser.add_argument(
+        "--seeds", type=int, nargs="*", default=range(RUNS), help="a run of each method by each of them"
+    )
     arguments = parser.parse_args()
-    main(arguments.rows, arguments.runs)
+    main(arguments.rows, arguments.seeds)
