@@ -88,7 +88,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     spread : float, default=1.0
         The scale of the embedding: over this distance beyond `min_dist` similarity falls to 1/e.
     a, b : float or None, default=None
-        The similarity curve 1 / (1 + a d^{2b}); both or neither. None fits them to `min_dist` and `spread`.
+        The similarity curve 1 / (1 + a d²ᵇ); both or neither. None fits them to `min_dist` and `spread`.
     set_op_mix_ratio : float, default=1.0
         From 0, where only mutual neighbours are joined in the graph (fuzzy intersection), to 1, where all are (union).
     local_connectivity : float, default=1.0
@@ -152,7 +152,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     init_learning_rate : float, default=0.01
         Learning rate of that phase; it falls to zero along half a cosine.
     n_epochs : int, default=30
-        Number of epochs of phase ``main_embedding``.
+        Number of epochs of phase ``main_embedding``; half of them take half the time, and learn less.
     batches_per_epoch : int or None, default=None
         Number of batches in an epoch of that phase. None makes as many as give about 400 batches in 30 epochs, and one
         more for every 80 rows, at most 3,000.
@@ -172,7 +172,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         tensor of shape (). None takes the mean squared error.
     global_correlation_weight : float, default=0.0
         Weight of the correlation between the distances of rows and those of their points, over all pairs of a batch; at
-        least 0. It arranges what is far apart, and costs a little of what is near.
+        least 0; 1 is a first try. It arranges what is far apart, and costs a little of what is near.
     densmap : bool, default=False
         Whether points lie as densely as their rows do: densMAP.
     dens_lambda : float, default=2.0
@@ -227,8 +227,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     n_samples_seen_ : int
         Number of rows fitted, those of `partial_fit` included.
     reference_rows_ : {ndarray, csr_array} of shape (n_references, n_features)
-        A sample of the fitted rows, 2,000 and 2 MiB at most, or 100 rows where these are more, to which `novelty_score`
-        compares others.
+        The fitted rows, to which `novelty_score` compares others; where they are more than 2,000 or than 2 MiB, but in
+        any case 100, an evenly spaced sample of them.
     reference_distance_ : float
         The median distance from one of them to its nearest other one, copies not counted, in the scale of the encoder's
         input.

@@ -17,7 +17,7 @@ EPSILON = 1e-3
 
 
 def find_ab_params(spread: float, min_dist: float) -> tuple[float, float]:
-    """Fit the similarity curve 1 / (1 + a d^{2b}) to an exponential decay that starts at `min_dist`.
+    """Fit the similarity curve 1 / (1 + a d²ᵇ) to an exponential decay that starts at `min_dist`.
 
     Equal to ``umap.umap_.find_ab_params``, where that converges: it does not for a spread below about 0.2.
 
