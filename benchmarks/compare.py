@@ -231,7 +231,7 @@ def cells(row, ours, theirs):
     if row.theirs[1] != row.ours[1]:
         against += f", {row.theirs[1]}"
     runs = ", ".join(str(side.get("n_runs", "–")) for side in (ours, theirs))
-    qualities = (quality_of(side).replace(" · ", "<br>") for side in (ours, theirs))
+    qualities = (quality_of(side).replace(" · ", "<br>").replace(" / ", "&nbsp;/&nbsp;") for side in (ours, theirs))
     return row.work, against, reached(row, ours, theirs), row.target, runs, *qualities
 
 
