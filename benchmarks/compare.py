@@ -1,8 +1,8 @@
 """Our fits against those of the peers, each a whole fresh process on this machine, taking turns.
 
 Peers are installed into environments of their own under ~/.cache/parametric_umap/benchmarks. Each run, of another seed,
-adds a line to results/compare.jsonl; results/compare.md and results/compare.png are made of all runs on this
-machine, by ``--seeds`` without any new one.
+adds a line to results/compare.jsonl; results/compare.md and results/compare.png are made of the last run by each seed
+on this machine, by ``--seeds`` without any new one.
 """
 
 import argparse
@@ -201,11 +201,11 @@ ROWS = {
 
 
 def medians_of(lines):
-    """Medians of the runs of each method on each data set; where one of them failed, its error."""
+    """Medians of the last run by each seed, of each method on each data set; where one of them failed, its error."""
     runs = {}
     for line in lines:
-        runs.setdefault((line["method"], line["data"]), []).append(line)
-    return {job: median(lines) for job, lines in runs.items()}
+        runs.setdefault((line["method"], line["data"]), {})[line.get("seed")] = line
+    return {job: median(list(by_seed.values())) for job, by_seed in runs.items()}
 
 
 def median(lines):
@@ -252,7 +252,7 @@ def quality_of(line):
     return "{:.3f} · {:.3f} / {:.3f} · {:.3f} / {:.3f}".format(*(line[figure] for figure in FIGURES))
 
 
-LEGEND = """Medians of runs, of several seeds; there are so many of ours and of theirs. "fit" goes from
+LEGEND = """Medians of runs by several seeds; there are so many of ours and of theirs. "fit" goes from
 neighbours to embedding; "process" is a cold process up to there, imports and compilation included, and "memory" is its
 peak; "transform" is the first call. Quality is k-NN accuracy, trustworthiness train / test, recall train / test. With
 `random_state`, umap-learn works on one core.
