@@ -193,9 +193,9 @@ class EdgeCrossEntropy:
         # -log(1 - q) = log(1 + growth) - log(growth), and its derivative by s is -b / (s (1 + growth))
         strength = s.mul_(inverse_q).reciprocal_().mul_(-2 * self.b * weight)
         loss = inverse_q.log_().sub_(log_growth)
-        same_group = _same_group(z, step, group_size)
-        strength[same_group] = 0
-        loss[same_group] = 0
+        same_group, zero = _same_group(z, step, group_size), z.new_zeros(())  # for a Python number a GPU would wait
+        strength.index_put_(same_group, zero)
+        loss.index_put_(same_group, zero)
         gradient = torch.empty_like(z)
         for i, difference in enumerate(differences):
             force = difference.mul_(strength)

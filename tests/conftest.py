@@ -8,6 +8,8 @@ import pytest
 import torch
 from mnist import load_mnist
 
+pytest_plugins = ["pretended"]
+
 
 @pytest.fixture(scope="session")
 def mnist():

@@ -1,11 +1,15 @@
 import math
+import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
+from parametric_umap import ParametricUMAP
 from parametric_umap.encoder import Encoder, Standardize
 from parametric_umap.engine import (
     EdgeSampler,
@@ -14,6 +18,7 @@ from parametric_umap.engine import (
     SpectralInit,
     as_rows,
     body_precision,
+    captured,
     device_or_cpu,
     embed,
     feature_gap,
@@ -672,10 +677,10 @@ def test_surroundings_touch_neither_threads_nor_random_state_unless_asked():
 @pytest.mark.parametrize("sampler", [EdgeSampler, NeighborhoodSampler])
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_captured_steps_train_as_those_that_run_one_by_one(monkeypatch, sampler, precision):
-    cuda = torch.device("cuda")
+    cuda = torch.device("cuda", 0)
     weights, losses = [], []
-    for captured in (True, False):
-        if not captured:
+    for is_captured in (True, False):
+        if not is_captured:
             monkeypatch.setattr(torch.cuda, "CUDAGraph", unavailable)
         network = Encoder(Standardize(np.zeros(30), 1.0), 2, (32, 32), "silu", generator()).network.to(cuda)
         phase = MainEmbedding(
@@ -687,7 +692,11 @@ def test_captured_steps_train_as_those_that_run_one_by_one(monkeypatch, sampler,
             learning_rate=0.01,
         )
         rows, random = torch.eye(30, device=cuda), torch.Generator(cuda).manual_seed(0)
-        losses.append(train(network, rows, phase, random, input_noise=0.1, precision=precision, on_epoch=no_report))
+        how = {"input_noise": 0.1, "precision": precision, "on_epoch": no_report}
+        with (
+            nullcontext() if is_captured else pytest.warns(RuntimeWarning, match="could not be captured .* unavailable")
+        ):
+            losses.append(train(network, rows, phase, random, **how))
         weights.append(torch.cat([parameter.detach().flatten() for parameter in network.parameters()]))
     np.testing.assert_allclose(losses[0], losses[1], rtol=0.02)
     assert losses[0][-1] < losses[0][0]
@@ -695,7 +704,22 @@ def test_captured_steps_train_as_those_that_run_one_by_one(monkeypatch, sampler,
 
 
 def unavailable():
-    raise RuntimeError("cannot be captured")
+    raise RuntimeError("unavailable")
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("parameters", [{}, {"sampling": "edges"}, {"n_epochs": 60, "batches_per_epoch": 20}])
+def test_both_phases_of_a_default_fit_are_captured(monkeypatch, parameters):
+    replays, prepare = [], captured.CapturedEpoch._prepare
+
+    def watched(self, batches):
+        n_run = prepare(self, batches)
+        replays.append(self.replay.__self__)
+        return n_run
+
+    monkeypatch.setattr(captured.CapturedEpoch, "_prepare", watched)
+    ParametricUMAP(device="cuda", random_state=0, **parameters).fit(load_digits().data)
+    assert [type(replay) for replay in replays] == [torch.cuda.CUDAGraph] * 2
 
 
 class Waiting(nn.Linear):
@@ -706,12 +730,19 @@ class Waiting(nn.Linear):
 
 
 @pytest.mark.cuda
-def test_a_network_that_waits_for_the_host_is_trained_step_by_step():
+def test_a_network_that_waits_for_the_host_is_trained_step_by_step_and_torch_stays_usable():
     _, rows, positions = linear_problem()
     phase = SpectralInit(positions.cuda(), n_epochs=40, batch_size=50, learning_rate=0.2)
-    random = torch.Generator("cuda").manual_seed(0)
-    losses = train(Waiting(3, 2).cuda(), rows.cuda(), phase, random, on_epoch=no_report)
+    random, stream = torch.Generator("cuda").manual_seed(0), torch.cuda.current_stream()
+    with pytest.warns(RuntimeWarning, match="could not be captured"):
+        losses = train(Waiting(3, 2).cuda(), rows.cuda(), phase, random, on_epoch=no_report)
     assert losses[-1] < 1e-4 * losses[0]
+    assert torch.cuda.current_stream() == stream
+    torch.manual_seed(0)
+    assert torch.isfinite(torch.randn(1000, device="cuda").sum())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(nn.Linear(3, 2).cuda(), rows.cuda(), phase, random, on_epoch=no_report)
 
 
 @pytest.mark.cuda

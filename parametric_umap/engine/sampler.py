@@ -29,6 +29,7 @@ class EdgeSampler:
         edges = np.stack([_heads(graph), graph.indices], axis=1)
         self.edges = torch.from_numpy(edges.astype(np.int64)).to(device)
         self.cumulative = torch.from_numpy(cumulative / cumulative[-1]).to(device)
+        self.weights = 1 - torch.eye(2, device=device)
 
     def draw(self, n_batches, n_groups, generator):
         """Draw edges.
@@ -50,8 +51,7 @@ class EdgeSampler:
         shape, device = (n_batches, n_groups), self.cumulative.device
         position = torch.rand(shape, dtype=torch.float64, generator=generator, device=device)
         edge = torch.searchsorted(self.cumulative, position, right=True).clamp_(max=len(self.cumulative) - 1)
-        weights = torch.tensor([[0, 1], [1, 0]], dtype=torch.float32, device=device)
-        return self.edges[edge], weights.expand(*shape, 2, 2)
+        return self.edges[edge], self.weights.expand(*shape, 2, 2)
 
 
 class NeighborhoodSampler:

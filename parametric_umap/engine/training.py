@@ -56,13 +56,14 @@ def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.f
     trained = torch.nn.ModuleList([network, *phase.terms])
     adam = Adam((parameter for parameter in trained.parameters() if parameter.requires_grad), _learning_rates(phase))
     one_step = partial(step, network, phase, adam, noise, precision)
-    run_epoch = _epoch_runner(one_step, rows)
     losses = np.empty(phase.n_epochs)
     training_mode(trained)
-    elapsed = torch.linspace(0, 1, phase.n_epochs * phase.batches_per_epoch).view(phase.n_epochs, -1)
+    n_steps = phase.n_epochs * phase.batches_per_epoch
+    run_epoch = _epoch_runner(one_step, rows, n_steps)
+    elapsed = torch.linspace(0, 1, n_steps, device=rows.device).view(phase.n_epochs, -1)
     for epoch in range(phase.n_epochs):
         batches = (elapsed[epoch], noise.draw(phase.batches_per_epoch), *phase.draw_epoch(generator))
-        losses[epoch] = run_epoch(batches) / phase.batches_per_epoch
+        losses[epoch] = run_epoch([part.to(rows.device) for part in batches]) / phase.batches_per_epoch
         if not np.isfinite(losses[epoch]):
             raise FloatingPointError(
                 f"the loss of phase {phase.name!r} became {losses[epoch]} in epoch {epoch + 1}; "
@@ -95,20 +96,19 @@ def _learning_rates(phase):
     return phase.learning_rate * (1 + np.cos(np.pi * np.arange(n_steps) / n_steps)) / 2
 
 
-def _epoch_runner(one_step, rows):
+def _epoch_runner(one_step, rows, n_steps):
     """What runs the batches of an epoch, and returns the sum of their losses."""
 
     def from_tensor(batch):
         encoded, place = _each_once(batch[2])
         return one_step(rows.index_select(0, encoded), encoded, place, batch)
 
-    def on_the_device(batches):
-        batches = [part.to(rows.device) for part in batches]
+    def on_a_processor(batches):
         return float(sum(from_tensor(batch) for batch in zip(*batches, strict=True)))
 
     def from_the_host(batches):
         encoded, places = zip(*(_each_once(index) for index in batches[2].cpu()), strict=True)
-        batches = zip(*(part.to(rows.device) for part in batches), strict=True)
+        batches = zip(*batches, strict=True)
         with closing(rows.batches(encoded)) as coming:  # its thread ends with the epoch, an interrupted one too
             taken = zip(coming, encoded, places, batches, strict=True)
             return float(
@@ -119,7 +119,7 @@ def _epoch_runner(one_step, rows):
 
     if not isinstance(rows, torch.Tensor):
         return from_the_host
-    return CapturedEpoch(from_tensor) if rows.device.type == "cuda" else on_the_device
+    return on_a_processor if rows.device.type == "cpu" else CapturedEpoch(from_tensor, n_steps)
 
 
 class Noise:
@@ -182,7 +182,9 @@ def step(network, phase, adam, noise, precision, x, encoded, place, batch):
         The batch's loss, before the step.
     """
     elapsed, start, *batch = batch
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
+    # Without its cache of cast weights, which a captured step would take from the one before.
+    in_bfloat16 = precision == torch.bfloat16
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=in_bfloat16, cache_enabled=False):
         z = network(noise.added_to(x, start))
     loss, gradient = phase.loss_and_gradient(z.detach().index_select(0, place), *batch)
     loss = ClosedForm.apply(z, loss, torch.zeros_like(z).index_add_(0, place, gradient))
