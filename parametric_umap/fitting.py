@@ -30,7 +30,7 @@ from .engine import (
 from .graph import fuzzy_simplicial_set
 from .initialization import checked_positions, initial_positions
 from .losses import EdgeCrossEntropy, find_ab_params
-from .neighbors import checked_knn, disconnected, nearest_neighbors, neighbors_of_distances
+from .neighbors import Neighbors, checked_knn, drop_distant, nearest_neighbors, neighbors_of_distances
 from .novelty import reference_distance
 from .output_metrics import OUTPUT_METRICS, placed
 from .progress import PHASES
@@ -227,7 +227,7 @@ class Fit:
                 n_jobs=self.n_threads,
                 random_state=self.stage_seed,
             )
-        return disconnected(*found, metric, p.disconnection_distance)
+        return drop_distant(Neighbors.of(*found), metric, p.disconnection_distance).numpy()
 
     def _graph(self, indices, distances):
         p = self.parameters

@@ -10,9 +10,39 @@ from sklearn.decomposition import PCA
 from sklearn.utils import check_array, check_random_state
 
 from .containers import as_numpy
+from .graph import Graph
 from .principal_axes import eigenvectors_of_covariance
 from .spectral import spectral_layout
 from .typing import FloatArray, Matrix
+
+
+def starting_positions(
+    init: Literal["spectral", "pca"],
+    X: Matrix,
+    graph: Graph,
+    n_components: int,
+    *,
+    scale: float,
+    random_state: int | np.random.RandomState,
+) -> torch.Tensor:
+    """Find the positions that the encoder learns before it learns the graph, where the graph is.
+
+    Parameters
+    ----------
+    init, X, n_components, scale, random_state
+        As in `initial_positions`.
+    graph : Graph
+        The graph of the rows.
+
+    Returns
+    -------
+    positions : Tensor of shape (n_samples, n_components), float32
+        Finite, on the device of the graph.
+    """
+    positions = initial_positions(
+        init, X, graph.to_scipy(), n_components, scale=scale, random_state=random_state, device=graph.device
+    )
+    return torch.from_numpy(positions).to(graph.device)
 
 
 def initial_positions(
@@ -22,7 +52,7 @@ def initial_positions(
     n_components: int,
     *,
     scale: float,
-    random_state: np.random.RandomState,
+    random_state: int | np.random.RandomState,
     device: str | torch.device = "cpu",
 ) -> FloatArray:
     """Find the positions that the encoder learns before it learns the graph.

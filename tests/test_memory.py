@@ -10,7 +10,8 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 
-from parametric_umap import ParametricUMAP, graph, initialization, neighbors
+from parametric_umap import ParametricUMAP, initialization, neighbors
+from parametric_umap.graph import fuzzy
 
 X, y = (np.ascontiguousarray(part[:320]) for part in load_digits(return_X_y=True))
 QUICK = {"n_epochs": 1, "batches_per_epoch": 5, "init_epochs": 1, "hidden_layer_sizes": (16,), "random_state": 0}
@@ -35,7 +36,7 @@ def runs(monkeypatch):
         monkeypatch.setattr(module, name, counted)
 
     count("neighbors", neighbors, "exact_euclidean")
-    count("graph", graph, "smooth_knn_dist")
+    count("graph", fuzzy, "smooth_knn_dist")
     count("positions", initialization, "spectral_layout")
     return counts
 

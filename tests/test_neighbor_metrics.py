@@ -20,7 +20,8 @@ from parametric_umap.neighbors import (
     METRICS,
     SPARSE_METRICS,
     check_metric,
-    disconnected,
+    drop_distant,
+    find_neighbors,
     nearest_neighbors,
     row_distances,
     unique_rows,
@@ -264,7 +265,7 @@ def test_wrong_distances_are_named(D, message):
 
 def test_rows_with_nothing_in_common_are_not_joined():
     X = np.kron(np.eye(3), np.ones((20, 4))) * (np.random.default_rng(0).uniform(size=(60, 12)) > 0.3)
-    indices, distances = disconnected(*nearest_neighbors(X, 40, metric="jaccard"), "jaccard")
+    indices, distances = drop_distant(find_neighbors(X, 40, metric="jaccard"), "jaccard").numpy()
     assert ((indices == -1) == np.isinf(distances)).all()
     assert (indices == -1).any()
     graph = fuzzy_simplicial_set(indices, distances)

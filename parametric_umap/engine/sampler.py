@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from ..graph import Graph
+
 NEIGHBORHOOD_SIZE = 16
 
 
@@ -11,7 +13,7 @@ class EdgeSampler:
 
     Parameters
     ----------
-    graph : csr_array of shape (n_samples, n_samples), float
+    graph : Graph or csr_array of shape (n_samples, n_samples), float32
         Symmetric weights.
     device : torch.device
         Where the draws are made and wanted.
@@ -25,6 +27,7 @@ class EdgeSampler:
     group_size = 2
 
     def __init__(self, graph, device):
+        graph = Graph.of(graph, device).to_scipy()
         cumulative = np.cumsum(graph.data, dtype=np.float64)
         edges = np.stack([_heads(graph), graph.indices], axis=1)
         self.edges = torch.from_numpy(edges.astype(np.int64)).to(device)
@@ -63,7 +66,7 @@ class NeighborhoodSampler:
 
     Parameters
     ----------
-    graph : csr_array of shape (n_samples, n_samples), float
+    graph : Graph or csr_array of shape (n_samples, n_samples), float32
         Symmetric weights.
     device : torch.device
         Where the draws are made and wanted.
@@ -77,6 +80,7 @@ class NeighborhoodSampler:
     """
 
     def __init__(self, graph, device, size=NEIGHBORHOOD_SIZE):
+        graph = Graph.of(graph, device).to_scipy()
         members = _strongest(graph, size)
         tails, weights = _each_edge_once(graph)
         self.group_size = members.shape[1]

@@ -19,6 +19,7 @@ from ..typing import FloatArray, Matrix, Metric, Seed
 from .descent import neighbor_descent
 from .distances import row_distances
 from .exact import exact_by_scikit_learn, exact_euclidean, middle, roomy_device
+from .found import Neighbors
 from .given import checked_knn, neighbors_of_distances
 from .metrics import (
     ALIASES,
@@ -37,9 +38,11 @@ from .partitioned import partitioned_euclidean
 __all__ = [
     "METRICS",
     "SPARSE_METRICS",
+    "Neighbors",
     "check_metric",
     "checked_knn",
-    "disconnected",
+    "drop_distant",
+    "find_neighbors",
     "nearest_neighbors",
     "neighbors_of_distances",
     "row_distances",
@@ -139,6 +142,24 @@ def nearest_neighbors(
     return indices, (distances * scale).astype(np.float32)
 
 
+def find_neighbors(X: Matrix, n_neighbors: int, *, device: str | torch.device = "cpu", **how: Any) -> Neighbors:
+    """Find the nearest neighbours of each row among all rows, and leave them where they are needed next.
+
+    Parameters
+    ----------
+    X, n_neighbors, **how
+        As in `nearest_neighbors`.
+    device : str or torch.device, default="cpu"
+        Where they are searched, if it is for such rows, and wanted.
+
+    Returns
+    -------
+    neighbors : Neighbors
+        On the device.
+    """
+    return Neighbors.of(*nearest_neighbors(X, n_neighbors, device=device, **how), device)
+
+
 def unique_rows(X: Matrix) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find each row's first copy.
 
@@ -177,21 +198,16 @@ def unique_rows(X: Matrix) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.array(first, dtype=np.int64), place
 
 
-def disconnected(
-    indices: NDArray[np.integer],
-    distances: FloatArray,
-    metric: Metric,
-    disconnection_distance: float | None = None,
-) -> tuple[NDArray[np.integer], FloatArray]:
-    """Forget the neighbours that are too far to be any.
+def drop_distant(
+    neighbors: Neighbors, metric: Metric = "euclidean", disconnection_distance: float | None = None
+) -> Neighbors:
+    """Drop neighbours at or beyond `disconnection_distance`.
 
     Parameters
     ----------
-    indices : ndarray of shape (n_samples, n_neighbors), int
-        Neighbours of each row, the row itself first.
-    distances : ndarray of shape (n_samples, n_neighbors), float32
-        Their distances, rising.
-    metric : str or callable
+    neighbors : Neighbors
+        Those of each row.
+    metric : str or callable, default="euclidean"
         The metric that measured them; "precomputed" for distances that were given.
     disconnection_distance : float or None, default=None
         From this distance on two rows are never neighbours. None takes the greatest distance of a bounded metric, such
@@ -199,7 +215,7 @@ def disconnected(
 
     Returns
     -------
-    indices, distances : ndarray of shape (n_samples, n_neighbors)
+    neighbors : Neighbors
         The same, but -1 and infinity for what is no neighbour.
 
     Raises
@@ -209,13 +225,13 @@ def disconnected(
     """
     if disconnection_distance is None:
         disconnection_distance = DISCONNECTION_DISTANCES.get(metric, np.inf) if isinstance(metric, str) else np.inf
-    far = distances >= disconnection_distance
+    far = neighbors.distances >= disconnection_distance
     far[:, 0] = False
     if far[:, 1:].all():
         raise ValueError(
             f"no row has a neighbour nearer than disconnection_distance={disconnection_distance} by metric {metric!r}."
         )
-    return np.where(far, -1, indices), np.where(far, np.float32(np.inf), distances)
+    return Neighbors(neighbors.indices.masked_fill(far, -1), neighbors.distances.masked_fill(far, np.inf))
 
 
 def _by_function(X, n_neighbors, metric, metric_kwds, n_jobs, random_state):

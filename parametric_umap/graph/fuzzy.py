@@ -5,9 +5,36 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
+from ..neighbors import Neighbors
+from .sparse import Graph
+
 SMOOTH_K_TOLERANCE = 1e-5
 MIN_K_DIST_SCALE = 1e-3
 N_BISECTIONS = 64
+
+
+def fuzzy_graph(neighbors: Neighbors, *, local_connectivity: float = 1.0, set_op_mix_ratio: float = 1.0) -> Graph:
+    """Build the graph from the nearest neighbours, where these are.
+
+    Parameters
+    ----------
+    neighbors : Neighbors
+        Those of each row.
+    local_connectivity, set_op_mix_ratio
+        As in `fuzzy_simplicial_set`.
+
+    Returns
+    -------
+    graph : Graph
+        The same graph.
+    """
+    graph = fuzzy_simplicial_set(
+        *neighbors.numpy(),
+        local_connectivity=local_connectivity,
+        set_op_mix_ratio=set_op_mix_ratio,
+        device=neighbors.device,
+    )
+    return Graph.of(graph, neighbors.device)
 
 
 def fuzzy_simplicial_set(
