@@ -4,9 +4,11 @@ import copy
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -14,6 +16,7 @@ from sklearn.datasets import load_digits
 from parametric_umap import ParametricUMAP
 
 X = load_digits().data
+DATA = Path(__file__).parent / "data"
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +114,18 @@ def test_a_model_of_cuda_loads_without_cuda(tmp_path):
     environment = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": ":".join(sys.path)}
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, env=environment)
     np.testing.assert_allclose(np.load(tmp_path / "mapped.npy"), umap.transform(X[1000:]), atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
+@pytest.mark.parametrize("file", sorted(DATA.glob("*.pickle")), ids=lambda file: file.stem)
+def test_a_pickle_of_an_earlier_version_maps_as_it_did(file):
+    """Written by ``data/keep.py`` with the code of that version; the classes in it keep their names and modules."""
+    umap = pickle.loads(file.read_bytes())
+    rows = X[:50]
+    if hasattr(umap, "feature_names_in_"):
+        rows = pd.DataFrame(np.hstack([rows] * 3), columns=umap.feature_names_in_)
+    np.testing.assert_allclose(umap.transform(rows), np.load(file.with_suffix(".npy")), rtol=1e-4, atol=1e-4)
+    assert np.isfinite(umap.novelty_score(rows)).all()
+    assert umap.partial_fit(rows).embedding_.shape == (50, umap.n_components)
+    again = pickle.loads(pickle.dumps(umap))
+    np.testing.assert_array_equal(again.transform(rows), umap.embedding_)

@@ -1,12 +1,16 @@
-"""Write the models that test_save.py reads: once for each version of the file format, never again for an old one."""
+"""Write the models that test_save.py and test_persistence.py read: once for each format, never again for an old one.
 
+A pickle is named by the version of the package that wrote it.
+"""
+
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sklearn.datasets import load_digits
 
-from parametric_umap import ParametricUMAP
+from parametric_umap import ParametricUMAP, __version__
 from parametric_umap.persistence import FORMAT_VERSION
 
 QUICK = {"hidden_layer_sizes": (24, 24), "n_epochs": 5, "batches_per_epoch": 20, "random_state": 0}
@@ -31,7 +35,9 @@ def rows_of(name):
 
 if __name__ == "__main__":
     for name, parameters in MODELS.items():
-        file = Path(__file__).parent / f"{name}-{FORMAT_VERSION}"
         umap = ParametricUMAP(**QUICK, **parameters).fit(rows_of(name))
-        umap.save(file.with_suffix(".safetensors"))
-        np.save(file.with_suffix(".npy"), umap.transform(rows_of(name)[:50]))
+        for version in (FORMAT_VERSION, __version__):
+            file = Path(__file__).parent / f"{name}-{version}"
+            np.save(f"{file}.npy", umap.transform(rows_of(name)[:50]))
+        umap.save(Path(__file__).parent / f"{name}-{FORMAT_VERSION}.safetensors")
+        Path(f"{file}.pickle").write_bytes(pickle.dumps(umap))
