@@ -15,7 +15,7 @@ from record import append, versions
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
 
-from parametric_umap import ParametricUMAP, fitting
+from parametric_umap import ParametricUMAP, plan
 
 CANDIDATES = {"min_dist": [0.0, 0.1, 0.3, 0.5], "learning_rate": [5e-3, 1e-2]}
 N_FOLDS = 2
@@ -66,21 +66,21 @@ def search(X, memory=None):
     scores : ndarray of shape (n_candidates,), float64
         Mean trustworthiness of the candidates on rows that were not fitted.
     """
-    nearest_neighbors, n_searches = fitting.nearest_neighbors, 0
+    find_neighbors, n_searches = plan.find_neighbors, 0
 
-    @wraps(nearest_neighbors)
+    @wraps(find_neighbors)
     def counted(*args, **kwargs):
         nonlocal n_searches
         n_searches += 1
-        return nearest_neighbors(*args, **kwargs)
+        return find_neighbors(*args, **kwargs)
 
-    fitting.nearest_neighbors = counted
+    plan.find_neighbors = counted
     try:
         start = time.perf_counter()
         found = GridSearchCV(ParametricUMAP(memory=memory, random_state=0), CANDIDATES, cv=N_FOLDS).fit(X)
         return time.perf_counter() - start, n_searches, found.cv_results_["mean_test_score"]
     finally:
-        fitting.nearest_neighbors = nearest_neighbors
+        plan.find_neighbors = find_neighbors
 
 
 if __name__ == "__main__":

@@ -1,6 +1,11 @@
 """What earlier fits have found is looked up: the parameter `memory`, as scikit-learn's pipelines have it."""
 
+from functools import wraps
 from inspect import signature
+
+import torch
+
+from .containers import as_numpy
 
 
 def cached(stage, memory, *metrics, seeded=True):
@@ -21,9 +26,16 @@ def cached(stage, memory, *metrics, seeded=True):
     Returns
     -------
     stage : callable
-        It takes the same arguments. Its result may be read-only, and mapped from a file, as `memory` says.
+        It takes the same arguments, and is given tensors as arrays, which are the same wherever they come from. Its
+        result may be mapped from a file, as `memory` says.
     """
-    if any(map(callable, metrics)):
+    if any(map(callable, metrics)) or getattr(memory, "location", "somewhere") is None:
         return stage
     irrelevant = [] if seeded or "random_state" not in signature(stage).parameters else ["random_state"]
-    return memory.cache(stage, ignore=irrelevant)
+    looked_up = memory.cache(stage, ignore=irrelevant)
+
+    @wraps(stage)
+    def on_arrays(*arguments, **settings):
+        return looked_up(*(as_numpy(x) if isinstance(x, torch.Tensor) else x for x in arguments), **settings)
+
+    return on_arrays

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
-from numbers import Integral, Real
 from os import PathLike
 from typing import Any, Literal, Self
-from warnings import warn
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,33 +13,31 @@ import torch
 from joblib import Memory
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
-from sklearn.utils import Bunch, _safe_indexing
-from sklearn.utils._param_validation import HasMethods, Hidden, Interval, StrOptions
+from sklearn.utils import Bunch
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     _check_feature_names_in,
     check_array,
-    check_consistent_length,
     check_is_fitted,
     validate_data,
 )
 
 from .attribution import encoder_jacobian, summarized
-from .containers import as_numpy, checked_rows, in_container_of, stacked
+from .containers import as_numpy, checked_rows, in_container_of
 from .decoder import decode, has_decoder
-from .encoder import ACTIVATIONS, parts
+from .encoder import parts
 from .engine import allotted_threads, device_or_cpu, embed, limited_threads
 from .export import to_onnx
-from .fitting import MAIN_EPOCHS, SAMPLERS, Fit, stages
+from .fit_data import FitData
+from .fitted import OPTIONAL_ATTRIBUTES
+from .fitting import fit_map
 from .metrics import trustworthiness
-from .neighbors import METRICS, check_metric, unique_rows
-from .novelty import merged_references, novelty, reference_rows
-from .output_metrics import OUTPUT_METRICS
+from .novelty import novelty
+from .parameters import PARAMETER_CONSTRAINTS, check_parameters, possible_n_neighbors
 from .persistence import load, save
-from .progress import CallbackSupportMixin, Progress, check_report_interval
-from .supervision import check_target_metric, labels_with_unknown
-from .terms import RECONSTRUCTION_LOSSES, checked_landmarks
+from .plan import MAIN_EPOCHS, Model, Plan, stages
+from .progress import CallbackSupportMixin, Progress
 from .typing import FloatArray, MakesModule, Metric, OutputMetric, Rows, Seed, TensorLoss, keeps_signature
 
 # The learning rate of `partial_fit` is lower by this, so that old points stay where they are.
@@ -295,63 +291,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
 
-    _parameter_constraints = {
-        "n_neighbors": [Interval(Integral, 2, None, closed="left")],
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "metric": [StrOptions(set(METRICS)), Hidden(StrOptions({"precomputed"})), callable],
-        "metric_kwds": [dict, None],
-        "precomputed_knn": [tuple, list, None],
-        "disconnection_distance": [Interval(Real, 0, None, closed="neither"), None],
-        "unique": ["boolean"],
-        "min_dist": [Interval(Real, 0, None, closed="left")],
-        "spread": [Interval(Real, 0, None, closed="neither")],
-        "a": [Interval(Real, 0, None, closed="neither"), None],
-        "b": [Interval(Real, 0, None, closed="neither"), None],
-        "set_op_mix_ratio": [Interval(Real, 0, 1, closed="both")],
-        "local_connectivity": [Interval(Real, 0, None, closed="left")],
-        "repulsion_strength": [Interval(Real, 0, None, closed="left")],
-        "negative_sample_rate": [Interval(Integral, 1, None, closed="left")],
-        "target_metric": [StrOptions({"categorical", *METRICS}), callable, None],
-        "target_metric_kwds": [dict, None],
-        "target_n_neighbors": [Interval(Integral, 2, None, closed="left"), None],
-        "target_weight": [Interval(Real, 0, 1, closed="both")],
-        "encoder": [StrOptions({"mlp", "linear"}), torch.nn.Module, callable, None],
-        "decoder": ["boolean", torch.nn.Module, callable, None],
-        "reconstruction_loss": [StrOptions(set(RECONSTRUCTION_LOSSES)), callable],
-        "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
-        "reconstruction_validation": [Interval(Real, 0, 1, closed="neither"), "array-like", "sparse matrix", None],
-        "autoencoder": ["boolean"],
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(ACTIVATIONS))],
-        "pca_variance": [Interval(Real, 0, 1, closed="right")],
-        "input_noise": [Interval(Real, 0, None, closed="left")],
-        "init": [StrOptions({"spectral", "pca", "random"}), "array-like"],
-        "init_scale": [Interval(Real, 0, None, closed="neither")],
-        "init_epochs": [Interval(Integral, 1, None, closed="left"), None],
-        "init_batch_size": [Interval(Integral, 1, None, closed="left")],
-        "init_learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "n_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batches_per_epoch": [Interval(Integral, 1, None, closed="left"), None],
-        "sampling": [StrOptions(set(SAMPLERS))],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "landmark_weight": [Interval(Real, 0, None, closed="left")],
-        "landmark_loss": [callable, None],
-        "global_correlation_weight": [Interval(Real, 0, None, closed="left")],
-        "densmap": ["boolean"],
-        "dens_lambda": [Interval(Real, 0, None, closed="left")],
-        "dens_frac": [Interval(Real, 0, 1, closed="both")],
-        "dens_var_shift": [Interval(Real, 0, None, closed="neither")],
-        "output_dens": ["boolean"],
-        "output_metric": [StrOptions({"euclidean", *OUTPUT_METRICS})],
-        "warm_start": ["boolean"],
-        "device": [str, torch.device],
-        "n_jobs": [Integral, None],
-        "memory": [str, HasMethods("cache"), None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-        "report_interval": [Interval(Integral, 1, None, closed="left"), dict],
-    }
+    _parameter_constraints = PARAMETER_CONSTRAINTS
 
     def __init__(
         self,
@@ -503,21 +443,12 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         FloatingPointError
             If training diverges, as it may with too large a learning rate. The estimator is then as it was before.
         """
-        goes_on = self.warm_start and hasattr(self, "encoder_")
-        progress = self._progress(X, y, "fit", goes_on)
-        with _unchanged_unless_finished(self):
-            start = self._modules_to_go_on_from() if goes_on else None
-            X = self._validated(X, reset=start is None, ensure_min_samples=2)
-            y, precomputed_distances = as_numpy(y), as_numpy(precomputed_distances)
-            rows, place = X, slice(None)
-            if self.unique:
-                rows, y, place = self._unique(X, y, precomputed_distances, landmark_positions)
-            landmarks = as_numpy(landmark_positions)
-            if landmarks is not None:
-                landmarks = checked_landmarks(landmarks, X.shape[0], self.n_components)
-            given = {"precomputed_distances": precomputed_distances, "landmarks": landmarks, "start": start}
-            given |= {"references": reference_rows(rows), "n_seen": rows.shape[0]}
-            self._learn(rows, y, progress, mapped_rows=X, place=place, **given)
+        continues = self.warm_start and hasattr(self, "encoder_")
+        with self._fitting(X, y, "fit", continues) as progress:
+            previous = self._previous_model() if continues else None
+            X = self._validated(X, reset=previous is None, ensure_min_samples=2)
+            data = FitData.of_rows(self, X, y, precomputed_distances, landmark_positions)
+            self._learn(data, progress, previous)
         return self
 
     @keeps_signature(_fit_context(prefer_skip_nested_validation=True))
@@ -549,40 +480,45 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         """
         if not hasattr(self, "encoder_"):
             return self.fit(X, y)
-        progress = self._progress(X, y, "partial_fit", goes_on=True)
-        with _unchanged_unless_finished(self):
+        with self._fitting(X, y, "partial_fit", continues=True) as progress:
             X = self._validated(X, reset=False, ensure_min_samples=2)
             if self.precomputed_knn is not None:
                 raise ValueError("precomputed_knn holds no neighbours of added rows; it must be None for partial_fit.")
-            start = self._modules_to_go_on_from()
-            added, y, place = X, as_numpy(y), np.arange(X.shape[0])
-            if self.unique:
-                added, y, place = self._unique(X, y)
-            known, n_seen = self.reference_rows_, self.n_samples_seen_
-            n_known = known.shape[0]
-            if self.target_metric is not None:
-                y = labels_with_unknown(y, n_known, self.target_metric)
-            rows = stacked(known, added)
+            previous, known = self._previous_model(), self.reference_rows_
             positions = as_numpy(embed(*parts(self.encoder_), known, self.device_))
-            free = np.full((added.shape[0], positions.shape[1]), np.nan, dtype=np.float32)
-            given = {"landmarks": np.vstack([positions, free]), "start": start, "slower": PARTIAL_FIT_SLOWER}
-            given |= {"references": merged_references(known, n_seen, added), "n_seen": n_seen + added.shape[0]}
-            self._learn(rows, y, progress, mapped_rows=X, place=n_known + place, **given)
+            data = FitData.of_rows(self, X, y).added_to(self, known, self.n_samples_seen_, positions)
+            self._learn(data, progress, previous, learning_rate_divisor=PARTIAL_FIT_SLOWER)
         return self
 
-    def _progress(self, X, y, task_name, goes_on):
-        """Tell that a fit begins. What the callbacks need until the end is not among what a stopped fit takes back."""
-        return Progress(self, X, y, task_name=task_name, n_stages=len(stages(self, goes_on)))
+    @contextmanager
+    def _fitting(self, X, y, task_name, continues):
+        """Tell that a fit begins; if anything is raised within, an interrupt included, the estimator is as before."""
+        n_stages = len(stages(self.init, continues))
+        progress = Progress(self, X, y, task_name=task_name, n_stages=n_stages)  # what it needs until the end stays
+        before = dict(vars(self))
+        try:
+            yield progress
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
 
-    def _learn(self, X, y, progress, mapped_rows, place, references, n_seen, **given):
-        """Run a fit, and keep what it gives instead of what was kept before; `place` is where X has the mapped rows."""
-        self._check_parameters(X, y)
-        for name in ("decoder_", "rad_orig_", "rad_emb_"):  # which not every fit gives
+    def _learn(self, data, progress, previous, **how):
+        """Fit a map, and keep it instead of the one before."""
+        check_parameters(self, data.rows, data.targets)
+        n_neighbors = possible_n_neighbors(self.n_neighbors, data.rows.shape[0], stacklevel=4)
+        fitted = fit_map(data, Plan(self, n_neighbors, previous=previous, **how), progress)
+        for name in OPTIONAL_ATTRIBUTES:
             vars(self).pop(name, None)
-        self.reference_rows_, self.n_samples_seen_ = references, n_seen
-        fit = Fit(self, X, self._fitting_n_neighbors(X), y, progress=progress, **given)
-        vars(self).update(fit.run(mapped_rows, place, references))
+        vars(self).update(fitted.attributes())
         progress.finish()
+
+    def _previous_model(self):
+        """Copies of the encoder of the fit before and of its decoder, if there is one."""
+        before, now = self._n_features_out, self.n_components
+        if before != now:
+            raise ValueError(f"the fit to go on from is one of {before} components; now there are {now}.")
+        return Model(*deepcopy((self.encoder_, getattr(self, "decoder_", None))))
 
     def fit_transform(self, X: Rows, y: ArrayLike | None = None, **fit_params: Any) -> FloatArray:
         """Learn the map, and return where it puts the rows.
@@ -822,57 +758,6 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             return as_numpy(embedding)
         return in_container_of(X, embedding)
 
-    def _check_parameters(self, X, y):
-        """What one table cannot say: parameters that depend on each other, and what is inside of containers."""
-        if (self.a is None) != (self.b is None):
-            raise ValueError(f"a and b are given both or neither; got a={self.a}, b={self.b}.")
-        if self.min_dist > self.spread:
-            raise ValueError(f"min_dist must be at most spread; got min_dist={self.min_dist}, spread={self.spread}.")
-        if self.metric == "precomputed":  # as umap-learn has it
-            raise ValueError("metric='precomputed': give the distances as fit(X, precomputed_distances=...) instead.")
-        if not all(isinstance(width, Integral) and width > 0 for width in np.ravel(self.hidden_layer_sizes).tolist()):
-            raise ValueError(f"hidden_layer_sizes must hold integers above 0; got {self.hidden_layer_sizes}.")
-        check_metric(self.metric, self.metric_kwds, X.shape[1], sp.issparse(X))
-        if self.target_metric is not None and y is not None:
-            check_target_metric(self.target_metric, self.target_metric_kwds, y)
-        if self.output_metric != "euclidean" and (self.densmap or self.output_dens):
-            raise ValueError(f"densmap and output_dens need output_metric='euclidean'; got {self.output_metric!r}.")
-        if self.output_metric == "haversine" and self.n_components != 2:
-            raise ValueError(f"output_metric='haversine' needs n_components=2; got {self.n_components}.")
-        check_report_interval(self.report_interval)
-
-    def _fitting_n_neighbors(self, X):
-        largest = max(2, X.shape[0] - 1)
-        if self.n_neighbors > largest:
-            warn(
-                f"n_neighbors={self.n_neighbors} is too large for {X.shape[0]} rows; {largest} is taken instead.",
-                UserWarning,
-                stacklevel=5,  # the line that called fit
-            )
-        return min(self.n_neighbors, largest)
-
-    def _modules_to_go_on_from(self):
-        """Copies of the encoder of the fit before and of its decoder, None without one."""
-        before, now = self._n_features_out, self.n_components
-        if before != now:
-            raise ValueError(f"the fit to go on from is one of {before} components; now there are {now}.")
-        return deepcopy(self.encoder_), deepcopy(getattr(self, "decoder_", None))
-
-    def _unique(self, X, y, precomputed_distances=None, landmark_positions=None):
-        """Every row once, with the target of its first copy; and which of these each row is."""
-        given = {"precomputed_distances": precomputed_distances, "landmark_positions": landmark_positions}
-        given |= {"precomputed_knn": self.precomputed_knn, "init": None if isinstance(self.init, str) else self.init}
-        for name, of_rows in given.items():
-            if of_rows is not None:
-                raise ValueError(f"unique=True changes the rows, for which {name} is then not meant.")
-        first, place = unique_rows(X)
-        if self.target_metric is not None and y is not None:
-            check_consistent_length(X, y)
-            y = _safe_indexing(y, first)
-        if len(first) < 2 and not hasattr(self, "encoder_"):
-            raise ValueError("unique=True needs at least two rows that differ; all rows of X are equal.")
-        return X[first], y, place
-
     @property
     def _n_features_out(self):
         return self.embedding_.shape[1]
@@ -899,15 +784,3 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             for module in ("encoder_", "decoder_"):
                 if module in state:
                     state[module].to(self.device_)
-
-
-@contextmanager
-def _unchanged_unless_finished(estimator):
-    """Give the estimator back the attributes it had, if anything is raised within, an interrupt included."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise

@@ -11,8 +11,7 @@ from .containers import as_numpy
 class OnDevice:
     """A frozen dataclass of tensors that lie on one device.
 
-    A pickle of it, and so what `memory` keeps and hashes, holds ndarrays: it is the same whatever the device was, and
-    is read on the CPU.
+    A pickle of it, and so what `memory` keeps and hashes, holds ndarrays, and is read on the CPU.
     """
 
     @property
@@ -27,9 +26,14 @@ class OnDevice:
             return self
         return type(self)(*(getattr(self, field.name).to(device) for field in fields(self)))
 
-    def __getstate__(self):
-        return {field.name: as_numpy(getattr(self, field.name)) for field in fields(self)}
+    def arrays(self):
+        """The tensors as ndarrays, which may share their memory; a tuple in the order of the fields."""
+        return tuple(as_numpy(getattr(self, field.name)) for field in fields(self))
 
-    def __setstate__(self, arrays):
-        for name, array in arrays.items():  # what was looked up may be read-only
-            object.__setattr__(self, name, torch.from_numpy(np.require(array, requirements="W")))
+    def __getstate__(self):
+        # The kind of device is there since another one would have rounded otherwise.
+        return (self.device.type, *self.arrays())
+
+    def __setstate__(self, state):
+        for field, array in zip(fields(self), state[1:], strict=True):  # what was looked up may be read-only
+            object.__setattr__(self, field.name, torch.from_numpy(np.require(array, requirements="W")))

@@ -55,22 +55,21 @@ def placed(positions, output_metric):
 
     Parameters
     ----------
-    positions : ndarray of shape (n_samples, n_components), float32
+    positions : Tensor of shape (n_samples, n_components), float32
         Initial positions around the origin.
     output_metric : str
         "euclidean" or one of `OUTPUT_METRICS`.
 
     Returns
     -------
-    positions : ndarray of shape (n_samples, n_components), float32
+    positions : Tensor of shape (n_samples, n_components), float32
         On a sphere around a point of the equator, away from the poles; else the same.
     """
     if output_metric not in LARGEST_SCALES:
         return positions
-    spread = max(positions.std(axis=0).max(), 1e-12)
-    positions = positions * min(1.0, LARGEST_SCALES[output_metric] / spread)
-    positions[:, 0] += torch.pi / 2
-    return positions
+    spread = positions.std(dim=0, correction=0).max().clamp(min=1e-12)
+    positions = positions * (LARGEST_SCALES[output_metric] / spread).clamp(max=1)
+    return torch.cat([positions[:, :1] + torch.pi / 2, positions[:, 1:]], dim=1)
 
 
 def as_drawn(Z, output_metric):

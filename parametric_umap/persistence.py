@@ -14,7 +14,7 @@ import torch
 
 from .decoder import Decoder, Restore
 from .encoder import Encoder, Perceptron, Standardize, as_module
-from .engine import surroundings
+from .engine import torch_settings
 
 FORMAT = "parametric_umap"
 # Raised when a file can no longer be read by the code before; files of all versions up to this one are read.
@@ -108,7 +108,7 @@ def load(cls, path, encoder=None, decoder=None):
             if module is None:
                 raise ValueError(f"{path} holds weights for a {fitted[f'{name}_']['class']}; give one as {name}.")
             parameters[name] = module
-            with surroundings(torch.device("cpu"), seed=0):
+            with torch_settings(torch.device("cpu"), seed=0):
                 given[f"{name}_"] = as_module(module, *inputs_and_outputs, name=name)
     for name, parameter in inspect.signature(cls).parameters.items():
         if isinstance(parameter.default, tuple) and name in parameters:  # JSON made it a list

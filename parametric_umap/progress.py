@@ -6,6 +6,8 @@ from contextlib import contextmanager, nullcontext
 from multiprocessing import parent_process
 from numbers import Integral
 
+from .engine import MainEmbedding, SpectralInit
+
 try:
     from sklearn.callback import CallbackSupportMixin
 except ModuleNotFoundError:  # scikit-learn before 1.9 has no callbacks: the tasks are told to nobody
@@ -25,7 +27,7 @@ except ModuleNotFoundError:  # scikit-learn before 1.9 has no callbacks: the tas
             return False
 
 
-PHASES = ("spectral_init", "main_embedding")
+PHASES = (SpectralInit.name, MainEmbedding.name)
 
 
 class Progress:

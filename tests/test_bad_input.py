@@ -5,7 +5,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from parametric_umap import ParametricUMAP, fitting
+from parametric_umap import ParametricUMAP, plan
+from parametric_umap import fitted as fitted_module
 
 QUICK = {"n_neighbors": 5, "hidden_layer_sizes": (4,), "init_epochs": 1, "n_epochs": 1, "batches_per_epoch": 1}
 X = np.random.default_rng(0).normal(size=(30, 4))
@@ -151,15 +152,24 @@ def test_too_many_neighbors_are_cut_with_a_warning(n_samples, taken):
     np.testing.assert_array_equal(cut.embedding_, fitting.embedding_)
 
 
-@pytest.mark.parametrize("stage", ["nearest_neighbors", "fuzzy_simplicial_set", "initial_positions", "train", "embed"])
+@pytest.mark.parametrize(
+    ("module", "stage"),
+    [
+        (plan, "find_neighbors"),
+        (plan, "fuzzy_graph"),
+        (plan, "starting_positions"),
+        (plan.Training, "run_epoch"),
+        (fitted_module, "embed"),
+    ],
+)
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, MemoryError])
-def test_an_interrupted_fit_leaves_the_estimator_as_it_was(monkeypatch, fitted, stage, interruption):
+def test_an_interrupted_fit_leaves_the_estimator_as_it_was(monkeypatch, fitted, module, stage, interruption):
     before = vars(fitted).copy()
 
     def interrupted(*args, **kwargs):
         raise interruption
 
-    monkeypatch.setattr(fitting, stage, interrupted)
+    monkeypatch.setattr(module, stage, interrupted)
     with pytest.raises(interruption):
         fitted.fit(X[:, :3])
     assert vars(fitted).keys() == before.keys()

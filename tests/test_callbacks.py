@@ -19,7 +19,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from parametric_umap import ParametricUMAP, fitting
+from parametric_umap import ParametricUMAP, fitted
 from parametric_umap.neighbors import pairs
 
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn before 1.9 has no callbacks")
@@ -228,7 +228,7 @@ def test_the_estimator_of_an_epoch_is_that_of_a_fit_that_stops_there(parameters)
 
 def test_nothing_is_copied_for_callbacks_that_do_not_ask(monkeypatch):
     copies = []
-    monkeypatch.setattr(fitting, "deepcopy", lambda modules: copies.append(modules))
+    monkeypatch.setattr(fitted, "deepcopy", lambda modules: copies.append(modules))
     ParametricUMAP(**QUICK).set_callbacks(Recorder()).fit(X)
     assert not copies
 

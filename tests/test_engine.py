@@ -16,6 +16,7 @@ from parametric_umap.engine import (
     MainEmbedding,
     NeighborhoodSampler,
     SpectralInit,
+    Training,
     as_rows,
     body_precision,
     captured,
@@ -23,14 +24,15 @@ from parametric_umap.engine import (
     embed,
     feature_gap,
     resolve_device,
-    surroundings,
+    torch_settings,
     train,
     training,
 )
 from parametric_umap.engine import rows as rows_module
 from parametric_umap.engine.adam import BETAS, Adam
-from parametric_umap.engine.training import Noise, step
+from parametric_umap.engine.phases import Batch
 from parametric_umap.losses import EdgeCrossEntropy
+from parametric_umap.neighbors import Neighbors
 
 CPU = torch.device("cpu")
 
@@ -188,8 +190,9 @@ def test_adam_is_that_of_torch(dtype):
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 3), (10, 10), (10, 500), (1, 1), (1000, 64), (11, 10)])
 def test_an_epoch_of_positions_visits_every_row(n, batch_size):
     phase = SpectralInit(torch.zeros(n, 2), n_epochs=1, batch_size=batch_size, learning_rate=0.1)
-    (index,) = phase.draw_epoch(generator())
+    index, targets = phase.draw_epoch(generator())
     assert index.shape == (phase.batches_per_epoch, phase.batch_size)
+    assert targets.shape == (*index.shape, 2)
     assert phase.batch_size == min(n, batch_size)
     visits = torch.bincount(index.flatten(), minlength=n)
     assert len(visits) == n
@@ -200,9 +203,10 @@ def test_an_epoch_of_positions_visits_every_row(n, batch_size):
 
 def test_positions_of_a_batch_are_compared_with_its_rows():
     positions = torch.randn(10, 2, generator=generator())
-    phase = SpectralInit(positions, n_epochs=1, batch_size=4, learning_rate=0.1)
-    index = torch.tensor([3, 9, 3])
-    loss, gradient = phase.loss_and_gradient(positions[index] + torch.tensor([1.0, 0.0]), index)
+    phase = SpectralInit(positions, n_epochs=1, batch_size=3, learning_rate=0.1)
+    index, targets = phase.draw_epoch(generator())
+    assert (targets == positions[index]).all()
+    loss, gradient = phase.loss.value_and_gradient(targets[0] + torch.tensor([1.0, 0.0]), targets[0])
     assert loss.item() == pytest.approx(0.5)
     torch.testing.assert_close(gradient, torch.tensor([[1 / 3, 0.0]] * 3))
 
@@ -220,7 +224,7 @@ def test_an_epoch_holds_groups_of_about_two_rows_for_an_edge(sampler, batch_size
     members, _ = sampler.draw(6, n_groups, generator())
     assert (index == members.flatten(1)).all()
     z = torch.randn(index.shape[1], 2, generator=generator())
-    torch.testing.assert_close(phase.loss_and_gradient(z, index[0], weights[0])[0], loss.value(z, weights[0]))
+    torch.testing.assert_close(phase.loss.value_and_gradient(z, weights[0])[0], loss.value(z, weights[0]))
 
 
 class Counting:
@@ -234,11 +238,12 @@ class Counting:
 
     def __init__(self):
         self.n_steps = 0
+        self.loss = self
 
     def draw_epoch(self, generator):
-        return (torch.zeros(self.batches_per_epoch, 2, dtype=torch.int64),)
+        return Batch(*torch.zeros(2, self.batches_per_epoch, 2, dtype=torch.int64))
 
-    def loss_and_gradient(self, z, index):
+    def value_and_gradient(self, z, targets):
         assert not z.requires_grad
         self.n_steps += 1
         return torch.tensor(self.n_steps - 1.0), torch.zeros_like(z)
@@ -357,6 +362,15 @@ class Standing(Adam):
         pass
 
 
+def loss_and_gradient(network, rows, phase, precision, encoded, position_in_batch, batch):
+    """What a step finds, without noise and before it moves anything."""
+    state = Training(network, rows, [phase], generator(), precision=precision)
+    with state.within(phase):
+        state.optimizer = Standing(network.parameters(), np.zeros(1))
+        loss = state.step(rows[encoded], encoded, position_in_batch, (*batch, torch.tensor(0.0), torch.tensor(0)))
+        return loss, state.optimizer.gradient.clone()
+
+
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("n_index", [3, 11, 12, 100, 700])
 def test_a_batch_whose_rows_repeat_has_the_gradient_of_one_that_encodes_them_all(n_index, precision):
@@ -367,25 +381,14 @@ def test_a_batch_whose_rows_repeat_has_the_gradient_of_one_that_encodes_them_all
     index = torch.randint(12, (n_index,), generator=generator())
     expected_loss = ((network(rows[index]) - positions[index]) ** 2).mean()
     expected = torch.cat([g.flatten() for g in torch.autograd.grad(expected_loss, list(network.parameters()))])
-    adam = Standing(network.parameters(), np.zeros(1))
-    encoded, place = training._each_once(index)
+    encoded, position = training._each_once(index)
     assert len(encoded) % training.ROUNDING == 0
-    assert (encoded[place] == index).all()
-    noise = Noise(0.0, rows, generator())
-    loss = step(
-        network,
-        phase,
-        adam,
-        noise,
-        precision,
-        rows[encoded],
-        encoded,
-        place,
-        (torch.tensor(0.0), torch.tensor(0), index),
-    )
+    assert (encoded[position] == index).all()
+    batch = (index, positions[index])
+    loss, gradient = loss_and_gradient(network, rows, phase, precision, encoded, position, batch)
     tolerance = {"rtol": 1e-4, "atol": 1e-6} if precision == torch.float32 else {"rtol": 0.1, "atol": 0.02}
     torch.testing.assert_close(loss, expected_loss.detach(), **tolerance)
-    torch.testing.assert_close(adam.gradient, expected, **tolerance)
+    torch.testing.assert_close(gradient, expected, **tolerance)
 
 
 class Recording(nn.Module):
@@ -447,11 +450,8 @@ def test_a_step_in_bfloat16_has_the_gradient_of_float32_within_rounding():
     gradients = []
     for precision in (torch.float32, torch.bfloat16):
         network = Encoder(Standardize(np.zeros(20), 1.0), 2, (64, 64), "silu", generator()).network
-        adam = Standing(network.parameters(), np.zeros(1))
         every = torch.arange(500)
-        batch = (torch.tensor(0.0), torch.tensor(0), every)
-        step(network, phase, adam, Noise(0.0, rows, generator()), precision, rows, every, every, batch)
-        gradients.append(adam.gradient)
+        gradients.append(loss_and_gradient(network, rows, phase, precision, every, every, (every, phase.positions))[1])
     in_float32, in_bfloat16 = gradients
     error = (in_bfloat16 - in_float32).norm() / in_float32.norm()
     assert 0 < error < 2**-6
@@ -492,8 +492,9 @@ def test_feature_gap_is_the_median_distance_to_the_nearest_neighbor_per_root_fea
     indices = np.argsort(distances, axis=1)[:, :5].astype(np.int32)
     expected = np.median(np.sort(distances, axis=1)[:, 1]) / 6**0.5
     rows = as_rows(container(X), as_given, CPU)
-    assert feature_gap(rows, indices, n_samples=301) == pytest.approx(expected, rel=1e-5)
-    assert feature_gap(rows, indices, n_samples=101) == pytest.approx(expected, rel=0.2)
+    neighbors = Neighbors.of(indices, np.sort(distances, axis=1)[:, :5])
+    assert feature_gap(rows, neighbors, n_samples=301) == pytest.approx(expected, rel=1e-5)
+    assert feature_gap(rows, neighbors, n_samples=101) == pytest.approx(expected, rel=0.2)
 
 
 def sparse_data(dtype=np.float64):
@@ -642,14 +643,14 @@ def globals_of_torch():
 
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("raises", [True, False])
-def test_surroundings_are_put_back(mode, raises):
+def test_settings_are_put_back(mode, raises):
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         with mode():
             before = globals_of_torch()
             try:
-                with surroundings(CPU, n_threads=1, seed=0):
+                with torch_settings(CPU, n_threads=1, seed=0):
                     assert torch.get_num_threads() == 1
                     assert torch.is_grad_enabled()
                     assert not torch.is_inference_mode_enabled()
@@ -659,15 +660,15 @@ def test_surroundings_are_put_back(mode, raises):
             except KeyboardInterrupt:
                 pass
             assert globals_of_torch() == before
-            with surroundings(CPU, n_threads=1, seed=0):
+            with torch_settings(CPU, n_threads=1, seed=0):
                 assert (torch.rand(3) == drawn).all()
     finally:
         torch.set_num_threads(threads)
 
 
-def test_surroundings_touch_neither_threads_nor_random_state_unless_asked():
+def test_settings_touch_neither_threads_nor_random_state_unless_asked():
     before = globals_of_torch()
-    with surroundings(CPU):
+    with torch_settings(CPU):
         assert globals_of_torch() == before
         torch.rand(1)
     assert globals_of_torch()[3] != before[3]

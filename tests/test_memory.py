@@ -65,7 +65,7 @@ def test_a_search_over_what_comes_later_searches_neighbours_once_a_fold(tmp_path
 def test_workers_share_what_they_find(tmp_path):
     umap = ParametricUMAP(memory=str(tmp_path), **QUICK)
     GridSearchCV(umap, {"min_dist": [0.0, 0.5]}, cv=2, n_jobs=2).fit(X)
-    kept = list(tmp_path.glob("joblib/parametric_umap/neighbors/nearest_neighbors/*/output.pkl"))
+    kept = list(tmp_path.glob("joblib/parametric_umap/neighbors/find_neighbors/*/output.pkl"))
     assert len(kept) == 3
 
 

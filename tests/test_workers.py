@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import cross_val_score
 from threadpoolctl import threadpool_info
 
-from parametric_umap import ParametricUMAP, fitting
+from parametric_umap import ParametricUMAP, plan
 from parametric_umap.engine import allotted_threads, limited_threads
 
 X = load_digits().data[:300]
@@ -87,9 +87,9 @@ def test_processes_divide_the_cores_among_them(two_threads, fresh_workers, n_job
 @pytest.mark.parametrize("n_jobs", [None, -1, 8])
 def test_threads_take_one_core_each(two_threads, monkeypatch, n_jobs):
     searching = []
-    search = fitting.nearest_neighbors
+    search = plan.find_neighbors
     monkeypatch.setattr(
-        fitting, "nearest_neighbors", lambda *args, **how: searching.append(how["n_jobs"]) or search(*args, **how)
+        plan, "find_neighbors", lambda *args, **how: searching.append(how["n_jobs"]) or search(*args, **how)
     )
     Spy.seen = []
     umap = ParametricUMAP(encoder=Spy(64, 2), n_jobs=n_jobs, **QUICK)

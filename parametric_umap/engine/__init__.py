@@ -1,24 +1,21 @@
 """The training engine: it knows tensors, graphs and phases, and nothing of scikit-learn."""
 
-from .phases import MainEmbedding, SpectralInit
+from .devices import body_precision, device_or_cpu, new_generator, resolve_device
+from .phases import MainEmbedding, SpectralInit, Term
 from .rows import as_rows, device_of, embed, feature_gap, to_tensor
-from .sampler import EdgeSampler, NeighborhoodSampler
-from .surroundings import (
-    allotted_threads,
-    body_precision,
-    device_or_cpu,
-    limited_threads,
-    new_generator,
-    resolve_device,
-    surroundings,
-)
-from .training import train, training_mode
+from .sampler import SAMPLERS, EdgeSampler, NeighborhoodSampler
+from .threads import allotted_threads, limited_threads
+from .torch_settings import torch_settings
+from .training import Training, train, training_mode
 
 __all__ = [
+    "SAMPLERS",
     "EdgeSampler",
     "MainEmbedding",
     "NeighborhoodSampler",
     "SpectralInit",
+    "Term",
+    "Training",
     "allotted_threads",
     "as_rows",
     "body_precision",
@@ -29,8 +26,8 @@ __all__ = [
     "limited_threads",
     "new_generator",
     "resolve_device",
-    "surroundings",
     "to_tensor",
+    "torch_settings",
     "train",
     "training_mode",
 ]

@@ -1,9 +1,8 @@
 """The phases of training. A phase says which rows make a batch, and which loss their coordinates have.
 
-Every phase has `name`, `n_epochs`, `batches_per_epoch` and `learning_rate`, and two verbs: ``draw_epoch(generator)``
-gives tensors that hold an epoch's batches along their first axis, of which the first tensor is the row indices, and
-``loss_and_gradient(z, *batch)`` the loss of a batch's coordinates and its gradient. Its `terms` are what else is asked
-for: modules that map an `EncodedBatch` to a loss, which autograd differentiates, and whose parameters are trained too.
+Every phase has `name`, `n_epochs`, `batches_per_epoch` and `learning_rate`; a `loss`, whose
+``value_and_gradient(z, targets)`` compares the coordinates of a batch with its targets; and one verb:
+``draw_epoch(generator)`` gives the batches of an epoch. Its `terms` are what else is asked for: each a `Term`.
 """
 
 from typing import NamedTuple
@@ -11,6 +10,21 @@ from typing import NamedTuple
 import torch
 
 from ..losses import PositionLoss
+
+
+class Batch(NamedTuple):
+    """A batch, or the batches of an epoch along the first axis.
+
+    Attributes
+    ----------
+    rows : Tensor of shape (n_rows,), int64
+        Which rows; group by group, where they are drawn in groups.
+    targets : Tensor of shape (n_rows, n_components) or (n_groups, group_size, group_size), float32
+        What the loss compares their coordinates with: positions, or the weights of the edges within each group.
+    """
+
+    rows: torch.Tensor
+    targets: torch.Tensor
 
 
 class EncodedBatch(NamedTuple):
@@ -24,14 +38,12 @@ class EncodedBatch(NamedTuple):
         What the network takes for them, without noise.
     z : Tensor of shape (n_encoded, n_components), float32
         Their coordinates, through which gradients reach the network.
-    grouped : Tensor of shape (n_groups * group_size, n_components), float32
-        The same, group by group.
+    grouped : Tensor of shape (n_rows, n_components), float32
+        The same for every row of the batch.
     elapsed : Tensor of shape (), float32
         How much of the phase is over, from 0 to 1.
-    members : Tensor of shape (n_groups * group_size,), int64
-        The rows, group by group.
-    weights : Tensor of shape (n_groups, group_size, group_size), float32
-        The weights of the edges within each group.
+    rows, targets : Tensor
+        The `Batch`.
     """
 
     encoded: torch.Tensor
@@ -39,8 +51,31 @@ class EncodedBatch(NamedTuple):
     z: torch.Tensor
     grouped: torch.Tensor
     elapsed: torch.Tensor
-    members: torch.Tensor
-    weights: torch.Tensor
+    rows: torch.Tensor
+    targets: torch.Tensor
+
+
+class Term(torch.nn.Module):
+    """Something else that a phase asks of the coordinates, beside its loss.
+
+    Called with an `EncodedBatch` it gives a loss, a tensor of shape (), which autograd differentiates. Parameters of
+    its own, as those of a decoder, are trained with the network's.
+    """
+
+    def after_epoch(self, n_batches: int) -> dict[str, float]:
+        """Say what is to be written down of an epoch.
+
+        Parameters
+        ----------
+        n_batches : int
+            Number of batches that it had.
+
+        Returns
+        -------
+        losses : dict of {str: float}
+            By the names under which `loss_curve_` has them.
+        """
+        return {}
 
 
 class SpectralInit:
@@ -54,28 +89,28 @@ class SpectralInit:
         Number of passes over the rows, and of rows in a batch.
     learning_rate : float
         Of the first step.
+    terms : sequence of Term, default=()
+        What else is asked for.
     """
 
     name = "spectral_init"
-    terms = ()
 
-    def __init__(self, positions, *, n_epochs, batch_size, learning_rate):
+    def __init__(self, positions, *, n_epochs, batch_size, learning_rate, terms=()):
         self.positions = positions
+        self.loss = PositionLoss()
+        self.terms = terms
         self.n_epochs = n_epochs
         self.batch_size = min(batch_size, len(positions))
         self.batches_per_epoch = -(-len(positions) // self.batch_size)
         self.learning_rate = learning_rate
-        self.loss = PositionLoss()
 
     def draw_epoch(self, generator):
-        """Every row once, in random order; the last batch is filled up from the first."""
+        """Every row once, in random order, with its position; the last batch is filled up from the first."""
         order = torch.randperm(len(self.positions), generator=generator, device=generator.device)
         missing = self.batches_per_epoch * self.batch_size - len(order)
-        return (torch.cat([order, order[:missing]]).view(self.batches_per_epoch, self.batch_size),)
-
-    def loss_and_gradient(self, z, index):
-        """Compare the coordinates of a batch with its positions."""
-        return self.loss.value_and_gradient(z, self.positions[index])
+        rows = torch.cat([order, order[:missing]]).to(self.positions.device)
+        targets = self.positions.index_select(0, rows)
+        return Batch(*(part.view(self.batches_per_epoch, self.batch_size, *part.shape[1:]) for part in (rows, targets)))
 
 
 class MainEmbedding:
@@ -92,7 +127,7 @@ class MainEmbedding:
         about as many rows as the edges would have end points.
     learning_rate : float
         Of the first step.
-    terms : sequence of torch.nn.Module, default=()
+    terms : sequence of Term, default=()
         What else is asked for.
     """
 
@@ -110,8 +145,4 @@ class MainEmbedding:
     def draw_epoch(self, generator):
         """The rows of every batch, group by group, and the weights of the edges within each group."""
         members, weights = self.sampler.draw(self.batches_per_epoch, self.n_groups, generator)
-        return members.flatten(1), weights
-
-    def loss_and_gradient(self, z, index, weights):
-        """Attract the ends of the edges, repel all from all."""
-        return self.loss.value_and_gradient(z, weights)
+        return Batch(members.flatten(1), weights)

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from .surroundings import allotted_threads, limited_threads
+from .threads import allotted_threads, limited_threads
 
 CHUNK_BYTES = 2**27
 # Sparse rows that are wider once prepared stay sparse.
@@ -106,15 +106,15 @@ class HostRows:
                 yield rows
 
 
-def feature_gap(rows, indices, n_samples=256):
+def feature_gap(rows, neighbors, n_samples=256):
     """Measure how far a row lies from its nearest neighbour, in each feature.
 
     Parameters
     ----------
     rows : Tensor or HostRows
         What `as_rows` made of the data.
-    indices : ndarray of shape (n_rows, n_neighbors), int
-        The neighbours of each row, the row itself first; -1 for none.
+    neighbors : Neighbors
+        Those of each row, on the same device.
     n_samples : int, default=256
         Number of rows, evenly spaced, that are measured.
 
@@ -125,14 +125,12 @@ def feature_gap(rows, indices, n_samples=256):
         of this standard deviation in every feature moves a row as far as its nearest neighbour is. 0 where none of the
         sample has any.
     """
-    sample = np.linspace(0, len(rows) - 1, min(n_samples, len(rows)), dtype=np.int64)
-    sample = sample[indices[sample, 1] >= 0]
-    if not len(sample):
-        return 0.0
-    nearest = torch.from_numpy(indices[sample, 1].astype(np.int64))
-    sampled, near = (rows.index_select(0, index.to(rows.device)) for index in (torch.from_numpy(sample), nearest))
-    difference = sampled - near
-    return difference.norm(dim=1).median().item() / rows.shape[1] ** 0.5
+    device = neighbors.device
+    sample = torch.linspace(0, len(rows) - 1, min(n_samples, len(rows)), dtype=torch.float64).long().to(device)
+    nearest = neighbors.indices[:, 1].index_select(0, sample).long()
+    sampled, near = (rows.index_select(0, index) for index in (sample, nearest.clamp(min=0)))
+    distances = torch.where(nearest >= 0, (sampled - near).norm(dim=1), torch.nan)
+    return torch.nan_to_num(distances.nanmedian(), nan=0.0, posinf=torch.inf).item() / rows.shape[1] ** 0.5
 
 
 def embed(prepare, network, X, device):

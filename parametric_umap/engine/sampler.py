@@ -125,6 +125,10 @@ class NeighborhoodSampler:
         return within + within.transpose(1, 2)
 
 
+# By the names that the parameter `sampling` has for them.
+SAMPLERS = {"neighborhoods": NeighborhoodSampler, "edges": EdgeSampler}
+
+
 def _heads(graph):
     return np.repeat(np.arange(graph.shape[0]), np.diff(graph.indptr))
 

@@ -1,24 +1,23 @@
-"""The one loop that trains, and its step."""
+"""The state of training, and the one step that moves it."""
 
-from contextlib import closing
-from functools import partial
+from contextlib import closing, contextmanager
 
 import numpy as np
 import torch
 
 from .adam import Adam
 from .captured import CapturedEpoch
-from .phases import EncodedBatch
+from .phases import Batch, EncodedBatch
 
-# Numbers, and at most rows, of noise that a phase draws once; every step takes a window of them.
+# Numbers, and at most rows, of noise that are drawn once; every step takes a window of them.
 NOISE_SIZE = 2**26
 NOISE_ROWS = 4096
 # The number of rows that are encoded is a multiple of this.
 ROUNDING = 64
 
 
-def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.float32, on_epoch):
-    """Train a network through one phase.
+class Training:
+    """What training has come to: all that a further epoch depends on.
 
     The optimizer is Adam (Kingma, Ba 2015); its learning rate falls from the phase's to zero along half a cosine.
 
@@ -28,14 +27,160 @@ def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.f
         On the device; its parameters that require a gradient are trained in place.
     rows : Tensor or HostRows
         What `as_rows` made of the data.
-    phase : SpectralInit or MainEmbedding
-        What is learned.
+    phases : sequence of SpectralInit or MainEmbedding
+        What is learned, one after the other.
     generator : torch.Generator
         Source of the batches and of the noise.
     input_noise : float, default=0.0
         Standard deviation of the noise added to every feature of the rows.
     precision : {torch.float32, torch.bfloat16}, default=torch.float32
         What the network's matrix products are rounded to, where it does not say otherwise itself.
+
+    Attributes
+    ----------
+    losses : dict of {str: list of float}
+        Mean loss of every epoch so far, by the name of the phase, and what its terms write down.
+    phase : SpectralInit, MainEmbedding or None
+        The phase that is being learned.
+    epoch : int
+        Number of its epochs so far.
+    optimizer : Adam or None
+        That of the phase.
+    """
+
+    def __init__(self, network, rows, phases, generator, *, input_noise=0.0, precision=torch.float32):
+        self.network = network
+        self.rows = rows.to(precision) if isinstance(rows, torch.Tensor) else rows
+        self.phases = phases
+        self.generator = generator
+        self.precision = precision
+        self.noise = Noise(input_noise, self.rows, generator)
+        self.losses = {}
+        self.phase = self.optimizer = None
+        self.epoch = 0
+
+    @contextmanager
+    def within(self, phase):
+        """Be in a phase for a time: its epochs may be run.
+
+        Parameters
+        ----------
+        phase : SpectralInit or MainEmbedding
+            One of the phases.
+        """
+        n_steps = phase.n_epochs * phase.batches_per_epoch
+        modules = torch.nn.ModuleList([self.network, *phase.terms])
+        trained = [parameter for parameter in modules.parameters() if parameter.requires_grad]
+        self.phase, self.epoch = phase, 0
+        self.losses.setdefault(phase.name, [])
+        self.optimizer = Adam(trained, _learning_rates(phase.learning_rate, n_steps))
+        self.elapsed = torch.linspace(0, 1, n_steps, device=self.rows.device).view(phase.n_epochs, -1)
+        self.run_batches = self._runner(n_steps)
+        training_mode(modules)
+        try:
+            yield
+        finally:
+            modules.eval()
+            self.optimizer.release()
+            self.phase = self.optimizer = self.run_batches = None
+
+    def run_epoch(self):
+        """Train for an epoch of the phase, and write its losses down.
+
+        Returns
+        -------
+        loss : float
+            Mean over its batches.
+
+        Raises
+        ------
+        FloatingPointError
+            If it is not finite.
+        """
+        phase = self.phase
+        starts = self.noise.draw(phase.batches_per_epoch)
+        batches = (*phase.draw_epoch(self.generator), self.elapsed[self.epoch], starts)
+        loss = self.run_batches([part.to(self.rows.device) for part in batches]) / phase.batches_per_epoch
+        self.epoch += 1
+        if not np.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss of phase {phase.name!r} became {loss} in epoch {self.epoch}; "
+                f"a learning rate below {phase.learning_rate} or better scaled data may help."
+            )
+        self.losses[phase.name].append(loss)
+        for term in phase.terms:
+            for name, value in term.after_epoch(phase.batches_per_epoch).items():
+                self.losses.setdefault(name, []).append(value)
+        return loss
+
+    def step(self, x, encoded, position_in_batch, batch):
+        """Take one step: encode a batch, find the forces on its coordinates, move the weights.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_encoded, n_features)
+            The rows to be encoded.
+        encoded : Tensor of shape (n_encoded,), int64
+            Their indices.
+        position_in_batch : Tensor of shape (n_rows,), int64
+            Which of them each row of the batch is.
+        batch : sequence of Tensor
+            What a `Batch` has, how much of the phase is over, from 0 to 1, and where the noise begins.
+
+        Returns
+        -------
+        loss : Tensor of shape (), float32
+            The batch's loss, before the step.
+        """
+        *batch, elapsed, start = batch
+        rows, targets = Batch(*batch)
+        # Without the cache of cast weights, which a captured step would take from the one before.
+        in_bfloat16 = self.precision == torch.bfloat16
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=in_bfloat16, cache_enabled=False):
+            z = self.network(self.noise.added_to(x, start))
+        of_rows = z.detach().index_select(0, position_in_batch)
+        loss, gradient = self.phase.loss.value_and_gradient(of_rows, targets)
+        loss = ClosedForm.apply(z, loss, torch.zeros_like(z).index_add_(0, position_in_batch, gradient))
+        if self.phase.terms:
+            grouped = z.index_select(0, position_in_batch)
+            encoded_batch = EncodedBatch(encoded, x, z, grouped, elapsed, rows, targets)
+            loss = loss + sum(term(encoded_batch) for term in self.phase.terms)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def _runner(self, n_steps):
+        """What runs the batches of an epoch, and gives the sum of their losses."""
+        if not isinstance(self.rows, torch.Tensor):
+            return self._run_from_the_host
+        return self._run_one_by_one if self.rows.device.type == "cpu" else CapturedEpoch(self._step_of_tensor, n_steps)
+
+    def _step_of_tensor(self, batch):
+        encoded, position_in_batch = _each_once(batch[0])
+        return self.step(self.rows.index_select(0, encoded), encoded, position_in_batch, batch)
+
+    def _run_one_by_one(self, batches):
+        return float(sum(map(self._step_of_tensor, zip(*batches, strict=True))))
+
+    def _run_from_the_host(self, batches):
+        device = self.rows.device
+        encoded, positions = zip(*map(_each_once, batches[0].cpu()), strict=True)
+        total = 0
+        with closing(self.rows.batches(encoded)) as coming:  # its thread ends with the epoch, an interrupted one too
+            for x, index, position, *batch in zip(coming, encoded, positions, *batches, strict=True):
+                total += self.step(x, index.to(device), position.to(device), batch)
+        return float(total)
+
+
+def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.float32, on_epoch):
+    """Train a network through one phase.
+
+    Parameters
+    ----------
+    network, rows, generator, input_noise, precision
+        As in `Training`.
+    phase : SpectralInit or MainEmbedding
+        What is learned.
     on_epoch : callable
         Called as ``on_epoch(phase, epoch, loss)`` after every epoch, `epoch` counted from 1. If it returns True, the
         phase ends there.
@@ -50,30 +195,12 @@ def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.f
     FloatingPointError
         If the loss is no longer finite.
     """
-    if isinstance(rows, torch.Tensor):
-        rows = rows.to(precision)
-    noise = Noise(input_noise, rows, generator)
-    trained = torch.nn.ModuleList([network, *phase.terms])
-    adam = Adam((parameter for parameter in trained.parameters() if parameter.requires_grad), _learning_rates(phase))
-    one_step = partial(step, network, phase, adam, noise, precision)
-    losses = np.empty(phase.n_epochs)
-    training_mode(trained)
-    n_steps = phase.n_epochs * phase.batches_per_epoch
-    run_epoch = _epoch_runner(one_step, rows, n_steps)
-    elapsed = torch.linspace(0, 1, n_steps, device=rows.device).view(phase.n_epochs, -1)
-    for epoch in range(phase.n_epochs):
-        batches = (elapsed[epoch], noise.draw(phase.batches_per_epoch), *phase.draw_epoch(generator))
-        losses[epoch] = run_epoch([part.to(rows.device) for part in batches]) / phase.batches_per_epoch
-        if not np.isfinite(losses[epoch]):
-            raise FloatingPointError(
-                f"the loss of phase {phase.name!r} became {losses[epoch]} in epoch {epoch + 1}; "
-                f"a learning rate below {phase.learning_rate} or better scaled data may help."
-            )
-        if on_epoch(phase, epoch + 1, losses[epoch]):
-            break
-    trained.eval()
-    adam.release()
-    return losses[: epoch + 1]
+    training = Training(network, rows, [phase], generator, input_noise=input_noise, precision=precision)
+    with training.within(phase):
+        for epoch in range(1, phase.n_epochs + 1):
+            if on_epoch(phase, epoch, training.run_epoch()):
+                break
+    return np.array(training.losses[phase.name], dtype=np.float64)
 
 
 def training_mode(module):
@@ -91,35 +218,8 @@ def training_mode(module):
             part.eval()
 
 
-def _learning_rates(phase):
-    n_steps = phase.n_epochs * phase.batches_per_epoch
-    return phase.learning_rate * (1 + np.cos(np.pi * np.arange(n_steps) / n_steps)) / 2
-
-
-def _epoch_runner(one_step, rows, n_steps):
-    """What runs the batches of an epoch, and returns the sum of their losses."""
-
-    def from_tensor(batch):
-        encoded, place = _each_once(batch[2])
-        return one_step(rows.index_select(0, encoded), encoded, place, batch)
-
-    def on_a_processor(batches):
-        return float(sum(from_tensor(batch) for batch in zip(*batches, strict=True)))
-
-    def from_the_host(batches):
-        encoded, places = zip(*(_each_once(index) for index in batches[2].cpu()), strict=True)
-        batches = zip(*batches, strict=True)
-        with closing(rows.batches(encoded)) as coming:  # its thread ends with the epoch, an interrupted one too
-            taken = zip(coming, encoded, places, batches, strict=True)
-            return float(
-                sum(
-                    one_step(x, index.to(rows.device), place.to(rows.device), batch) for x, index, place, batch in taken
-                )
-            )
-
-    if not isinstance(rows, torch.Tensor):
-        return from_the_host
-    return on_a_processor if rows.device.type == "cpu" else CapturedEpoch(from_tensor, n_steps)
+def _learning_rates(first, n_steps):
+    return first * (1 + np.cos(np.pi * np.arange(n_steps) / n_steps)) / 2
 
 
 class Noise:
@@ -155,47 +255,6 @@ class Noise:
         return x + self.pool.index_select(0, (start + torch.arange(len(x), device=x.device)) % self.n_rows)
 
 
-def step(network, phase, adam, noise, precision, x, encoded, place, batch):
-    """Take one step: encode a batch, find the forces on its coordinates, move the weights.
-
-    Parameters
-    ----------
-    network, phase, precision
-        As in `train`.
-    adam : Adam
-        Of the parameters of the network and of the phase's terms.
-    noise : Noise
-        What is added to the rows.
-    x : Tensor of shape (n_encoded, n_features)
-        The rows to be encoded.
-    encoded : Tensor of shape (n_encoded,), int64
-        Their indices.
-    place : Tensor of shape (n_rows,), int64
-        Which of them each row of the batch is.
-    batch : tuple of Tensor
-        How much of the phase is over, from 0 to 1, where the noise begins, and what the phase's `draw_epoch` gave for
-        the batch.
-
-    Returns
-    -------
-    loss : Tensor of shape (), float32
-        The batch's loss, before the step.
-    """
-    elapsed, start, *batch = batch
-    # Without its cache of cast weights, which a captured step would take from the one before.
-    in_bfloat16 = precision == torch.bfloat16
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=in_bfloat16, cache_enabled=False):
-        z = network(noise.added_to(x, start))
-    loss, gradient = phase.loss_and_gradient(z.detach().index_select(0, place), *batch)
-    loss = ClosedForm.apply(z, loss, torch.zeros_like(z).index_add_(0, place, gradient))
-    if phase.terms:
-        encoded = EncodedBatch(encoded, x, z, z.index_select(0, place), elapsed, *batch)
-        loss = loss + sum(term(encoded) for term in phase.terms)
-    loss.backward()
-    adam.step()
-    return loss.detach()
-
-
 class ClosedForm(torch.autograd.Function):
     """A loss of coordinates whose gradient is known already.
 
@@ -214,13 +273,13 @@ class ClosedForm(torch.autograd.Function):
 
 
 def _each_once(index):
-    """The rows of a batch without repetition, and each one's place among them; on a GPU, all as they come.
+    """The rows of a batch without repetition, and each one's position among them; on a GPU, all as they come.
 
     The number of rows is rounded up, by taking some twice, since matrix products are prepared for every new shape. A
     GPU would have to wait for it to be known.
     """
-    if index.device.type != "cpu":  # only on a GPU
+    if index.device.type != "cpu":
         return index, torch.arange(len(index), device=index.device)
-    unique, place = torch.unique(index, return_inverse=True)
+    unique, position = torch.unique(index, return_inverse=True)
     n_rows = -(-len(unique) // ROUNDING) * ROUNDING
-    return unique[torch.arange(n_rows) % len(unique)], place
+    return unique[torch.arange(n_rows) % len(unique)], position

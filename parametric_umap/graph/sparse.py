@@ -56,7 +56,7 @@ class Graph(OnDevice):
         graph : csr_array of shape (n_nodes, n_nodes), float32
             It may share the memory of the tensors.
         """
-        starts, ends, weights = self.__getstate__().values()
+        starts, ends, weights = self.arrays()
         return sp.csr_array((weights, ends, starts), shape=(len(self), len(self)))
 
     def __len__(self) -> int:

@@ -57,5 +57,5 @@ class Neighbors(OnDevice):
         indices, distances : ndarray of shape (n_samples, n_neighbors), int32 and float32
             They may share the memory of the tensors.
         """
-        indices, distances = self.__getstate__().values()
+        indices, distances = self.arrays()
         return indices, distances

@@ -1,9 +1,9 @@
-"""What the second phase may be asked for beside the graph: modules that map an `EncodedBatch` to a loss."""
+"""What the second phase may be asked for beside the graph: each a `Term`, which maps an `EncodedBatch` to a loss."""
 
 from .correlation import GlobalCorrelation
 from .density import Density, embedded_log_radii, log_radii
 from .landmarks import Landmarks, checked_landmarks, positions_between
-from .reconstruction import RECONSTRUCTION_LOSSES, Reconstruction, ReconstructionCurve, validation_rows
+from .reconstruction import RECONSTRUCTION_LOSSES, Reconstruction, Validation, validation_rows
 
 __all__ = [
     "RECONSTRUCTION_LOSSES",
@@ -11,7 +11,7 @@ __all__ = [
     "GlobalCorrelation",
     "Landmarks",
     "Reconstruction",
-    "ReconstructionCurve",
+    "Validation",
     "checked_landmarks",
     "embedded_log_radii",
     "log_radii",

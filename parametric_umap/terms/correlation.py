@@ -2,10 +2,12 @@
 
 import torch
 
+from ..engine import Term
+
 N_ROWS = 256
 
 
-class GlobalCorrelation(torch.nn.Module):
+class GlobalCorrelation(Term):
     """The correlation between distances of rows and of their coordinates, over the pairs of a batch.
 
     As in Sainburg, McInnes, Gentner 2021, section 5.1.

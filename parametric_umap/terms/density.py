@@ -4,6 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from ..engine import Term
 from ..graph import fuzzy_simplicial_set
 from ..losses import EPSILON
 from ..neighbors import nearest_neighbors
@@ -57,7 +58,7 @@ def embedded_log_radii(embedding, n_neighbors, random_state=0):
     return log_radii(fuzzy_simplicial_set(*neighbors), *neighbors)
 
 
-class Density(torch.nn.Module):
+class Density(Term):
     """The correlation between the logarithms of the local radii of rows and of their points.
 
     Parameters
@@ -85,13 +86,13 @@ class Density(torch.nn.Module):
 
     def forward(self, batch):
         """The loss of a batch: each group's first row, among the others of its group."""
-        groups = batch.grouped.view(*batch.weights.shape[:2], -1)
-        joined = (batch.weights[:, 0] > 0).float()
+        groups = batch.grouped.view(*batch.targets.shape[:2], -1)
+        joined = (batch.targets[:, 0] > 0).float()
         squares = (groups - groups[:, :1]).square().sum(dim=2)
         similarity = joined / (1 + self.a * (squares + EPSILON) ** self.b)
         total = similarity.sum(dim=1)
         radii = ((similarity * squares).sum(dim=1) / total.clamp(min=RADIUS_EPSILON) + EPSILON).log()
-        wanted = self.log_radii[batch.members.view(len(groups), -1)[:, 0]]
+        wanted = self.log_radii[batch.rows.view(len(groups), -1)[:, 0]]
         counted = (total > 0).float()
         n_counted = counted.sum().clamp(min=2)
         radii = counted * (radii - (counted * radii).sum() / n_counted)

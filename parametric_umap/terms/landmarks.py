@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_array
 
+from ..engine import Term
 from ..losses import check_number
 
 SPREAD = 0.1  # of the graph's own layout, beside the positions between landmarks
@@ -70,7 +71,7 @@ def positions_between(landmarks, graph, layout):
     return np.where(fixed[:, None], positions, positions + SPREAD * layout).astype(np.float32)
 
 
-class Landmarks(torch.nn.Module):
+class Landmarks(Term):
     """How far landmarks are from their positions.
 
     Parameters
@@ -100,7 +101,7 @@ class Landmarks(torch.nn.Module):
         """The loss of a batch."""
         fixed, positions = self.fixed[batch.encoded], self.positions[batch.encoded]
         if self.loss is not None:
-            kept = fixed.nonzero()[:, 0]
+            kept = fixed.nonzero()[:, 0]  # a GPU waits for their number: with a loss of your own, no step is captured
             return self.weight * self.loss(batch.z[kept], positions[kept]) if len(kept) else 0 * batch.z.sum()
         error = (batch.z - positions).square().mean(dim=1)
         return self.weight * torch.where(fixed, error, 0).sum() / fixed.sum().clamp(min=1)

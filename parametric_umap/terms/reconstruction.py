@@ -1,4 +1,4 @@
-"""The loss by which a decoder is trained, and its curves."""
+"""The loss by which a decoder is trained, and the rows on which it is judged."""
 
 from functools import partial
 from numbers import Real
@@ -10,7 +10,7 @@ from sklearn.utils import check_array
 from torch import nn
 
 from ..containers import checked_rows
-from ..engine import as_rows, training_mode
+from ..engine import Term, as_rows, training_mode
 from ..losses import check_number
 
 RECONSTRUCTION_LOSSES = {"mse": nn.functional.mse_loss, "bce": nn.functional.binary_cross_entropy}
@@ -79,7 +79,7 @@ def check_range(loss, X, name):
         )
 
 
-class Reconstruction(nn.Module):
+class Reconstruction(Term):
     """How far the decoder's rows are from those that were encoded.
 
     Parameters
@@ -96,21 +96,24 @@ class Reconstruction(nn.Module):
         Whether its gradient reaches the encoder.
     held_out : ndarray of shape (n_samples,), bool
         Rows that the decoder is not trained on.
+    validation : Validation or None, default=None
+        Rows on which the decoder is judged after every epoch.
     device : torch.device
         Where it is trained.
     """
 
-    def __init__(self, decoder, X, *, loss, weight, autoencoder, held_out, device):
+    def __init__(self, decoder, X, *, loss, weight, autoencoder, held_out, validation=None, device):
         super().__init__()
         self.decoder = decoder
         check_range(loss, X, "X")
         self.rows = as_rows(X, torch.Tensor.float, device)
-        self.loss = RECONSTRUCTION_LOSSES.get(loss, loss) if isinstance(loss, str) else loss
-        self.name_of_loss = loss
+        self.is_named = isinstance(loss, str)
+        self.loss = RECONSTRUCTION_LOSSES[loss] if self.is_named else loss
         self.unit = max(_variance(X), np.finfo(np.float32).tiny) if loss == "mse" else 1.0
         self.weight = weight
         self.autoencoder = autoencoder
-        self.held_out = torch.from_numpy(held_out).to(device) if held_out.any() else None
+        self.kept = torch.from_numpy(~held_out).to(device) if held_out.any() else None
+        self.validation = validation
         self.register_buffer("total", torch.zeros((), device=device), persistent=False)
         self.to(device)
         with torch.no_grad():
@@ -119,77 +122,66 @@ class Reconstruction(nn.Module):
 
     def forward(self, batch):
         """The loss of a batch."""
-        z = batch.z if self.autoencoder else batch.z.detach()
-        rows, encoded = self.rows, batch.encoded
-        if self.held_out is not None:  # no gradient of theirs
-            kept = (~self.held_out[encoded]).nonzero()[:, 0]
-            if not len(kept):
+        z, encoded = batch.z if self.autoencoder else batch.z.detach(), batch.encoded
+        kept = None if self.kept is None else self.kept.index_select(0, encoded)  # no gradient of the others
+        if kept is not None and not self.is_named:  # a GPU waits for their number: such a step is not captured
+            z, encoded, kept = z[kept], encoded[kept], None
+            if not len(encoded):
                 return 0 * batch.z.sum()
-            z, encoded = z[kept], encoded[kept]
-        loss = self.value(z, rows.index_select(0, encoded))
+        loss = self.value(z, self.rows.index_select(0, encoded), kept)
         self.total += loss.detach()
         return self.weight * loss
 
-    def value(self, z, x):
-        """The loss of coordinates whose rows should be x."""
-        return self.loss(self.decoder(z), x) / self.unit
+    def value(self, z, x, kept=None):
+        """The loss of coordinates whose rows should be x; of those that are kept."""
+        if not self.is_named:
+            return self.loss(self.decoder(z), x) / self.unit
+        of_rows = self.loss(self.decoder(z), x, reduction="none").mean(dim=1)
+        if kept is None:
+            return of_rows.mean() / self.unit
+        return torch.where(kept, of_rows, 0).sum() / kept.sum().clamp(min=1) / self.unit
 
-    def mean_of_epoch(self, n_batches):
-        """The mean loss since this was last asked for."""
-        mean = self.total.item() / n_batches
+    def after_epoch(self, n_batches):
+        """The mean loss of the epoch, and that of the rows of validation."""
+        losses = {"reconstruction": self.total.item() / n_batches}
         self.total.zero_()
-        return mean
+        if self.validation is not None:
+            losses["reconstruction_validation"] = self.validation.loss_of(self)
+        return losses
 
 
-class ReconstructionCurve:
-    """Writes down the losses of the decoder, epoch by epoch, on the rows of training and on others.
+class Validation:
+    """Rows on which a decoder is judged, and the encoder that maps them.
 
     Parameters
     ----------
-    term : Reconstruction
-        What is trained.
     prepare, network : callable, torch.nn.Module
         The parts of the encoder.
-    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_validation, n_features) or None
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_validation, n_features)
         Rows that the decoder is not trained on.
+    loss : {"mse", "bce"} or callable
+        By which it is judged.
     device : torch.device
         Where it is trained.
-
-    Attributes
-    ----------
-    losses : dict of {str: list of float}
-        "reconstruction", and "reconstruction_validation" where there are rows for it.
     """
 
-    def __init__(self, term, prepare, network, X, device):
-        self.term, self.network = term, network
-        self.losses = {"reconstruction": []}
-        if X is not None:
-            check_range(term.name_of_loss, X, "reconstruction_validation")
-            self.rows = as_rows(X, torch.Tensor.float, device)
-            self.prepared = as_rows(X, prepare, device)
-            self.losses["reconstruction_validation"] = []
+    def __init__(self, prepare, network, X, loss, device):
+        check_range(loss, X, "reconstruction_validation")
+        self.network = network
+        self.rows = as_rows(X, torch.Tensor.float, device)
+        self.prepared = as_rows(X, prepare, device)
+        self.device = device
 
-    def curves(self):
-        """The losses as arrays of shape (n_epochs,), float64."""
-        return {name: np.array(losses) for name, losses in self.losses.items()}
-
-    def after_epoch(self, n_batches):
-        """Add the losses of an epoch."""
-        self.losses["reconstruction"].append(self.term.mean_of_epoch(n_batches))
-        if "reconstruction_validation" in self.losses:
-            self.losses["reconstruction_validation"].append(self._validation_loss())
-
-    def _validation_loss(self, n_rows=8192):
-        self.network.eval()
-        self.term.eval()
+    def loss_of(self, term, n_rows=8192):
+        """The mean loss of all rows, with encoder and decoder in evaluation mode meanwhile."""
+        modules = nn.ModuleList([self.network, term])
+        modules.eval()
         total, n = 0.0, len(self.rows)
         with torch.inference_mode():
-            for index in torch.arange(n, device=self.term.total.device).split(n_rows):
+            for index in torch.arange(n, device=self.device).split(n_rows):
                 z = self.network(self.prepared.index_select(0, index))
-                total += len(index) * self.term.value(z, self.rows.index_select(0, index)).item()
-        training_mode(self.network)
-        training_mode(self.term)
+                total += len(index) * term.value(z, self.rows.index_select(0, index)).item()
+        training_mode(modules)
         return total / n
 
 

@@ -1,0 +1,298 @@
+"""What the parameters ask of a fit: the parts that it is made of."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from .decoder import has_decoder, new_decoder
+from .encoder import Encoder, new_encoder, parts
+from .engine import SAMPLERS, MainEmbedding, SpectralInit, Training, as_rows, body_precision, feature_gap
+from .graph import Graph, fuzzy_graph
+from .initialization import checked_positions, starting_positions
+from .losses import EdgeCrossEntropy, find_ab_params
+from .neighbors import Neighbors, checked_knn, drop_distant, find_neighbors, neighbors_of_distances
+from .output_metrics import OUTPUT_METRICS, placed
+from .runtime import Runtime
+from .supervision import supervised_graph
+from .terms import (
+    Density,
+    GlobalCorrelation,
+    Landmarks,
+    Reconstruction,
+    Validation,
+    log_radii,
+    positions_between,
+    validation_rows,
+)
+
+# Batches of each phase where the user leaves their number open, as measured on data of 100 to 60,000 rows; those of the
+# second in so many epochs, the default of `n_epochs`.
+INIT_BATCHES = 50
+MAIN_BATCHES = (400, 3000)
+ROWS_PER_BATCH = 80
+MAIN_EPOCHS = 30
+
+
+def kind_of_init(init: Any, continues: bool) -> str | None:
+    """Say how the positions that the encoder learns first are found.
+
+    Parameters
+    ----------
+    init : str or array-like
+        The parameter.
+    continues : bool
+        Whether the fit goes on from a trained encoder.
+
+    Returns
+    -------
+    kind : {"spectral", "pca", "given"} or None
+        None where there is no first phase.
+    """
+    kind = init if isinstance(init, str) else "given"
+    return None if continues or kind == "random" else kind
+
+
+def stages(init: Any, continues: bool) -> tuple[str, ...]:
+    """Name the stages of a fit, in their order.
+
+    Parameters
+    ----------
+    init, continues
+        As in `kind_of_init`.
+
+    Returns
+    -------
+    names : tuple of str
+        As callbacks and the screen are told.
+    """
+    kind = kind_of_init(init, continues)
+    searched = () if kind in (None, "given") else ("initial positions",)
+    first = () if kind is None else (SpectralInit.name,)
+    return ("neighbors", "graph", *searched, *first, MainEmbedding.name, "embedding")
+
+
+class Model(NamedTuple):
+    """The networks of a fit, on its device.
+
+    Attributes
+    ----------
+    encoder : torch.nn.Module
+        Maps rows to coordinates.
+    decoder : torch.nn.Module or None
+        Maps coordinates to rows.
+    """
+
+    encoder: torch.nn.Module
+    decoder: torch.nn.Module | None
+
+
+class Plan:
+    """What a fit does, step by step; the one reader of the parameters.
+
+    Parameters
+    ----------
+    parameters : ParametricUMAP
+        Its parameters say how; it is only read.
+    n_neighbors : int
+        Number of neighbours of each row, itself counted; at most the number of rows.
+    previous : Model or None, default=None
+        Trained networks to go on from, without the first phase; they are trained in place.
+    learning_rate_divisor : float, default=1.0
+        What the learning rate of the second phase is divided by.
+    """
+
+    def __init__(self, parameters, n_neighbors, *, previous=None, learning_rate_divisor=1.0):
+        self.parameters = parameters
+        self.n_neighbors = n_neighbors
+        self.previous = previous
+        self.learning_rate_divisor = learning_rate_divisor
+        p = parameters
+        self.a, self.b = find_ab_params(p.spread, p.min_dist) if p.a is None else (float(p.a), float(p.b))
+        self.init = kind_of_init(p.init, previous is not None)
+        self.searches_positions = self.init not in (None, "given")
+        self.keeps_radii = p.densmap or p.output_dens
+
+    def runtime(self, rows: Any) -> Runtime:
+        """Say where and how the fit runs."""
+        p = self.parameters
+        beside_rows = p.device == "auto" and isinstance(rows, torch.Tensor)
+        return Runtime(
+            rows.device if beside_rows else p.device,
+            n_jobs=p.n_jobs,
+            memory=p.memory,
+            random_state=p.random_state,
+            seeds_torch=_is_module(p.encoder) or _is_module(p.decoder),
+        )
+
+    # ---- Before training ----
+
+    def make_encoder(self, rows, runtime):
+        """Make the encoder, or take the one before; on the device."""
+        if self.previous is not None:
+            return self.previous.encoder.to(runtime.device)
+        p = self.parameters
+        encoder = runtime.with_room(
+            new_encoder,
+            p.encoder,
+            rows,
+            p.n_components,
+            hidden_layer_sizes=p.hidden_layer_sizes,
+            activation=p.activation,
+            pca_variance=p.pca_variance,
+            generator=runtime.generator("encoder"),
+        )
+        return encoder.to(runtime.device)
+
+    def find_neighbors(self, data, rows, runtime):
+        """Search the neighbours of every row, or read them from what is given."""
+        p, n_samples = self.parameters, rows.shape[0]
+        if data.precomputed_distances is not None:
+            given = neighbors_of_distances(data.precomputed_distances, n_samples, self.n_neighbors)
+            neighbors = Neighbors.of(*given, runtime.device)
+        elif p.precomputed_knn is not None:
+            neighbors = Neighbors.of(*checked_knn(p.precomputed_knn, n_samples, self.n_neighbors), runtime.device)
+        else:
+            neighbors = runtime.run(
+                find_neighbors,
+                rows,
+                self.n_neighbors,
+                metrics=(p.metric,),
+                metric=p.metric,
+                metric_kwds=p.metric_kwds,
+                device=runtime.device,
+                n_jobs=runtime.n_threads,
+                random_state=runtime.seed("stages"),
+            )
+        return drop_distant(neighbors, self.metric_of(data), p.disconnection_distance)
+
+    def metric_of(self, data):
+        """The metric that measured the neighbours' distances."""
+        return self.parameters.metric if data.precomputed_distances is None else "precomputed"
+
+    def build_graph(self, data, neighbors, runtime):
+        """Join the neighbours to the fuzzy simplicial set, and let the targets in."""
+        p = self.parameters
+        how = {"local_connectivity": p.local_connectivity, "set_op_mix_ratio": p.set_op_mix_ratio}
+        graph = runtime.run(fuzzy_graph, neighbors, **how)
+        if p.target_metric is None:
+            return graph
+        graph = runtime.run(
+            supervised_graph,
+            graph.to_scipy(),
+            data.targets,
+            p.target_metric,
+            metrics=(p.target_metric,),
+            n_neighbors=min(p.target_n_neighbors or self.n_neighbors, len(graph)),
+            metric_kwds=p.target_metric_kwds,
+            weight=p.target_weight,
+            n_jobs=runtime.n_threads,
+            random_state=runtime.seed("stages"),
+        )
+        return Graph.of(graph, runtime.device)
+
+    def given_positions(self, n_samples, device):
+        """The positions that the parameter `init` holds: what the encoder learns first. None if it holds none."""
+        if self.init != "given":
+            return None
+        given = checked_positions(self.parameters.init, n_samples, self.parameters.n_components)
+        return torch.from_numpy(given).to(device)
+
+    def find_positions(self, data, rows, graph, runtime):
+        """Find what the encoder learns first: a tensor of shape (n_samples, n_components), float32."""
+        p = self.parameters
+        how = {"scale": p.init_scale, "random_state": runtime.seed("stages")}
+        positions = runtime.run(starting_positions, p.init, rows, graph, p.n_components, **how)
+        positions = placed(positions, p.output_metric)
+        if data.landmarks is None:
+            return positions
+        between = positions_between(data.landmarks, graph.to_scipy(), positions.cpu().numpy())
+        return torch.from_numpy(between).to(runtime.device)
+
+    # ---- Training ----
+
+    def make_training(self, problem, encoder, runtime):
+        """Make the decoder and the phases, and be ready to train."""
+        prepare, network = parts(encoder)
+        reconstruction = self._reconstruction(problem, encoder, runtime)
+        terms = [*self._terms(problem), *([] if reconstruction is None else [reconstruction])]
+        rows = as_rows(problem.rows, prepare, runtime.device)
+        gap = feature_gap(rows, problem.neighbors)
+        training = Training(
+            network,
+            rows,
+            list(self._phases(problem, terms)),
+            runtime.generator("training", runtime.device),
+            input_noise=self.parameters.input_noise * gap if self.parameters.input_noise else 0.0,  # it may overflow
+            precision=body_precision(runtime.device, gap) if isinstance(encoder, Encoder) else torch.float32,
+        )
+        return Model(encoder, None if reconstruction is None else reconstruction.decoder), training
+
+    def _phases(self, problem, terms):
+        p, n_samples = self.parameters, len(problem.graph)
+        if problem.positions is not None:
+            batches = -(-n_samples // p.init_batch_size)
+            yield SpectralInit(
+                problem.positions,
+                n_epochs=p.init_epochs or max(1, -(-INIT_BATCHES // batches)),
+                batch_size=p.init_batch_size,
+                learning_rate=p.init_learning_rate,
+            )
+        fewest, most = MAIN_BATCHES
+        batches = min(fewest + n_samples // ROWS_PER_BATCH, most)
+        squares = OUTPUT_METRICS.get(p.output_metric)
+        yield MainEmbedding(
+            SAMPLERS[p.sampling](problem.graph, problem.device),
+            EdgeCrossEntropy(self.a, self.b, p.negative_sample_rate, p.repulsion_strength, squares=squares),
+            n_epochs=p.n_epochs,
+            batches_per_epoch=p.batches_per_epoch or -(-batches // MAIN_EPOCHS),
+            batch_size=p.batch_size,
+            learning_rate=p.learning_rate / self.learning_rate_divisor,
+            terms=terms,
+        )
+
+    def _terms(self, problem):
+        """What the second phase asks of the coordinates, beside the graph and the decoder."""
+        p, device = self.parameters, problem.device
+        if problem.landmarks is not None and p.landmark_weight:
+            yield Landmarks(problem.landmarks, p.landmark_weight, p.landmark_loss, device)
+        if p.global_correlation_weight:
+            yield GlobalCorrelation(p.global_correlation_weight)
+        if p.densmap and p.dens_lambda:
+            yield Density(
+                log_radii(problem.graph.to_scipy(), *problem.neighbors.numpy()),
+                self.a,
+                self.b,
+                weight=p.dens_lambda,
+                share=p.dens_frac,
+                var_shift=p.dens_var_shift,
+                device=device,
+            )
+
+    def _reconstruction(self, problem, encoder, runtime):
+        """The training of a decoder, if one is asked for."""
+        p, device = self.parameters, problem.device
+        if not has_decoder(p.decoder):
+            return None
+        decoder = None if self.previous is None else self.previous.decoder
+        if decoder is None:
+            generator = runtime.generator("decoder")
+            decoder = new_decoder(p.decoder, encoder, problem.rows, p.n_components, p.reconstruction_loss, generator)
+        drawn = np.random.RandomState(runtime.seed("validation"))
+        held_out, validation = validation_rows(p.reconstruction_validation, problem.rows, drawn)
+        if validation is not None:
+            validation = Validation(*parts(encoder), validation, p.reconstruction_loss, device)
+        return Reconstruction(
+            decoder,
+            problem.rows,
+            loss=p.reconstruction_loss,
+            weight=p.reconstruction_weight,
+            autoencoder=p.autoencoder,
+            held_out=held_out,
+            validation=validation,
+            device=device,
+        )
+
+
+def _is_module(given: Any) -> bool:
+    return not (given is None or isinstance(given, (bool, np.bool_, str)))
