@@ -1,4 +1,4 @@
-"""The estimator: parameters, validation, the flow of `fit`, and what is kept of it."""
+"""The estimator: its parameters and methods. `fitting.py` has the flow of a fit."""
 
 from collections.abc import Sequence
 from contextlib import contextmanager
