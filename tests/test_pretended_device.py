@@ -9,25 +9,32 @@ from pretended import META, Generator, Hidden
 from parametric_umap.encoder import Encoder, Standardize
 from parametric_umap.engine import EdgeSampler, MainEmbedding, NeighborhoodSampler, SpectralInit, train
 from parametric_umap.losses import EdgeCrossEntropy
+from parametric_umap.output_metrics import OUTPUT_METRICS
+from parametric_umap.terms import Density, GlobalCorrelation, Landmarks, Reconstruction
 
 
 def network_of(n_features):
     return Encoder(Standardize(np.zeros(n_features), 1.0), 2, (32, 32), "silu", torch.Generator()).network.to(META)
 
 
-def graph_of(n_samples):
+def sampler_on_the_device(sampler, n_samples=300):
+    """A sampler whose tables were made on the CPU: on the pretended device nobody knows how large they are."""
     graph = sp.random_array((n_samples, n_samples), density=0.1, rng=0, dtype=np.float32).tocsr()
-    return (graph + graph.T).tocsr()
+    sampler = sampler((graph + graph.T).tocsr(), torch.device("cpu"))
+    for name, value in vars(sampler).items():
+        if isinstance(value, torch.Tensor):
+            setattr(sampler, name, value.to(META))
+    return sampler
 
 
 def spectral_init():
     return SpectralInit(torch.empty(300, 2, device=META), n_epochs=2, batch_size=50, learning_rate=0.1)
 
 
-def main_embedding(sampler, terms=()):
+def main_embedding(sampler=NeighborhoodSampler, terms=(), squares=None):
     return MainEmbedding(
-        sampler(graph_of(300), META),
-        EdgeCrossEntropy(1.6, 0.9, 5, 1.0),
+        sampler_on_the_device(sampler),
+        EdgeCrossEntropy(1.6, 0.9, 5, 1.0, squares=squares),
         n_epochs=2,
         batches_per_epoch=4,
         batch_size=64,
@@ -51,6 +58,50 @@ def test_positions_are_learned_without_a_hidden_wait(pretended, precision):
 @pytest.mark.parametrize("sampler", [EdgeSampler, NeighborhoodSampler])
 def test_the_graph_is_learned_without_a_hidden_wait(pretended, sampler, precision):
     trained(main_embedding(sampler), precision=precision)
+
+
+def landmarks():
+    positions = np.full((300, 2), np.nan, dtype=np.float32)
+    positions[:20] = 1
+    return Landmarks(positions, 1.0, None, META)
+
+
+def density():
+    return Density(np.arange(300.0), 1.6, 0.9, weight=2.0, share=0.3, var_shift=0.1, device=META)
+
+
+def reconstruction(loss="mse"):
+    held_out = np.arange(300) < 30
+    rows = np.random.default_rng(0).uniform(size=(300, 30)).astype(np.float32)
+    decoder = torch.nn.Sequential(torch.nn.Linear(2, 30), torch.nn.Sigmoid())
+    return Reconstruction(decoder, rows, loss=loss, weight=1.0, autoencoder=True, held_out=held_out, device=META)
+
+
+@pytest.mark.parametrize(
+    "make_term",
+    [
+        landmarks,
+        density,
+        lambda: GlobalCorrelation(1.0),
+        reconstruction,
+        lambda: reconstruction("bce"),
+    ],
+    ids=["landmarks", "density", "correlation", "mse", "bce"],
+)
+def test_every_term_is_learned_without_a_hidden_wait(pretended, monkeypatch, make_term):
+    monkeypatch.setattr(Reconstruction, "after_epoch", lambda self, n_batches: {})  # where it may wait, too
+    trained(main_embedding(terms=[make_term()]))
+
+
+@pytest.mark.parametrize("output_metric", OUTPUT_METRICS)
+def test_maps_that_are_not_flat_are_learned_without_a_hidden_wait(pretended, output_metric):
+    trained(main_embedding(squares=OUTPUT_METRICS[output_metric]))
+
+
+def test_a_loss_of_your_own_on_some_of_the_rows_is_known_to_wait(pretended):
+    loss = lambda found, true: (found - true).abs().mean()  # noqa: E731
+    with pytest.raises(Hidden):
+        trained(main_embedding(terms=[reconstruction(loss)]))
 
 
 class Asking(torch.nn.Linear):
