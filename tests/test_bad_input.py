@@ -146,8 +146,10 @@ def test_cuda_is_refused_where_there_is_none(monkeypatch):
 @pytest.mark.parametrize(("n_samples", "taken"), [(10, 9), (3, 2), (2, 2)])
 def test_too_many_neighbors_are_cut_with_a_warning(n_samples, taken):
     rows = X[:n_samples]
-    with pytest.warns(UserWarning, match=f"n_neighbors=15 is too large for {n_samples} rows; {taken} is taken instead"):
+    match = f"n_neighbors=15 is too large for {n_samples} rows; {taken} is taken instead"
+    with pytest.warns(UserWarning, match=match) as caught:
         cut = ParametricUMAP(random_state=0, **{**QUICK, "n_neighbors": 15}).fit(rows)
+    assert [warning.filename for warning in caught] == [__file__]  # the line that called fit
     fitting = ParametricUMAP(random_state=0, **{**QUICK, "n_neighbors": taken}).fit(rows)
     np.testing.assert_array_equal(cut.embedding_, fitting.embedding_)
 
