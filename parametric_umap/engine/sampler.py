@@ -1,6 +1,5 @@
 """What a batch is made of: groups of rows, and the weights of the graph's edges within each group."""
 
-import numpy as np
 import torch
 
 from ..graph import Graph
@@ -27,11 +26,9 @@ class EdgeSampler:
     group_size = 2
 
     def __init__(self, graph, device):
-        graph = Graph.of(graph, device).to_scipy()
-        cumulative = np.cumsum(graph.data, dtype=np.float64)
-        edges = np.stack([_heads(graph), graph.indices], axis=1)
-        self.edges = torch.from_numpy(edges.astype(np.int64)).to(device)
-        self.cumulative = torch.from_numpy(cumulative / cumulative[-1]).to(device)
+        graph = Graph.of(graph, device)
+        self.edges = torch.stack([graph.heads, graph.ends.long()], dim=1)
+        self.cumulative = _cumulative_shares(graph.weights)
         self.weights = 1 - torch.eye(2, device=device)
 
     def draw(self, n_batches, n_groups, generator):
@@ -80,11 +77,10 @@ class NeighborhoodSampler:
     """
 
     def __init__(self, graph, device, size=NEIGHBORHOOD_SIZE):
-        graph = Graph.of(graph, device).to_scipy()
-        members = _strongest(graph, size)
-        tails, weights = _each_edge_once(graph)
-        self.group_size = members.shape[1]
-        self.members, self.tails, self.weights = (torch.from_numpy(x).to(device) for x in (members, tails, weights))
+        graph = Graph.of(graph, device)
+        self.members = _strongest(graph, size)
+        self.tails, self.weights = _each_edge_once(graph)
+        self.group_size = self.members.shape[1]
 
     def draw(self, n_batches, n_groups, generator):
         """Draw neighbourhoods.
@@ -129,33 +125,49 @@ class NeighborhoodSampler:
 SAMPLERS = {"neighborhoods": NeighborhoodSampler, "edges": EdgeSampler}
 
 
-def _heads(graph):
-    return np.repeat(np.arange(graph.shape[0]), np.diff(graph.indptr))
+def _cumulative_shares(weights):
+    """The share of the first edge in the sum of all weights, of the first two, and so on: a tensor of float64.
+
+    They are summed as integers: floating-point sums of a GPU are not the same every time.
+    """
+    unit = 2.0 ** (52 - max(len(weights) - 1, 1).bit_length())  # so that the sum is exact in float64
+    largest = weights.double().max().clamp(min=torch.finfo(torch.float64).tiny)
+    cumulative = (weights / largest * unit).round_().long().cumsum(dim=0).double()
+    return cumulative / cumulative[-1]
 
 
 def _strongest(graph, size):
-    """Each row and its `size` - 1 strongest neighbours, as an array of shape (n_samples, size), int64."""
-    own = np.arange(graph.shape[0])
-    heads = _heads(graph)
-    order = np.argsort(heads - graph.data / (2 * graph.data.max(initial=1)), kind="stable")
-    rank = np.arange(len(heads)) - graph.indptr[heads] + 1
-    kept = rank < size
-    members = np.repeat(own[:, None], min(size, rank.max(initial=1) + 1), axis=1)
-    members[heads[kept], rank[kept]] = graph.indices[order][kept]
-    return members
+    """Each row and its `size` - 1 strongest neighbours, a tensor of shape (n_samples, size), int64.
+
+    The edges of every row are sorted by one integer key: a positive float32 is ordered as its bits are.
+    """
+    own = torch.arange(len(graph), device=graph.device)[:, None]
+    if not len(graph.ends):
+        return own
+    weakness = torch.iinfo(torch.int32).max - graph.weights.view(torch.int32)
+    order = (graph.heads * 2**31 + weakness).argsort(stable=True)
+    n_columns = min(size - 1, int(graph.degrees.max()))
+    neighbors, is_there = _table(graph.starts, graph.ends.index_select(0, order), n_columns)
+    return torch.cat([own, torch.where(is_there, neighbors.long(), own)], dim=1)
 
 
 def _each_edge_once(graph):
     """Every edge at its end of lower degree, where few meet: their other ends and weights, filled up by -1 and 0."""
-    n = graph.shape[0]
-    heads, tails = _heads(graph), graph.indices
-    degree = np.diff(graph.indptr)
-    kept = np.flatnonzero((degree[heads] < degree[tails]) | ((degree[heads] == degree[tails]) & (heads < tails)))
-    heads, tails, weights = heads[kept], tails[kept], graph.data[kept]
-    first = np.searchsorted(heads, np.arange(n))
-    rank = np.arange(len(heads)) - first[heads]
-    table = np.full((n, rank.max(initial=0) + 1), -1, dtype=np.int64)
-    table[heads, rank] = tails
-    weight = np.zeros(table.shape, dtype=np.float32)
-    weight[heads, rank] = weights
-    return table, weight
+    heads, degrees = graph.heads, graph.degrees
+    of_head, of_tail = degrees.index_select(0, heads), degrees.index_select(0, graph.ends)
+    kept = ((of_head < of_tail) | ((of_head == of_tail) & (heads < graph.ends))).nonzero()[:, 0]
+    if not len(kept):
+        return torch.full((len(graph), 1), -1, device=graph.device), torch.zeros(len(graph), 1, device=graph.device)
+    heads, tails, weights = (part.index_select(0, kept) for part in (heads, graph.ends, graph.weights))
+    starts = torch.searchsorted(heads, torch.arange(len(graph) + 1, device=graph.device))
+    n_columns = int(starts.diff().max())
+    tails, is_there = _table(starts, tails, n_columns)
+    weights, _ = _table(starts, weights, n_columns)
+    return torch.where(is_there, tails.long(), -1), torch.where(is_there, weights, 0)
+
+
+def _table(starts, values, n_columns):
+    """The first values of each row as a table, and which of its cells are such values."""
+    columns = torch.arange(n_columns, device=values.device)
+    places = starts[:-1, None] + columns
+    return values[places.clamp_(max=len(values) - 1)], columns < starts.diff()[:, None]

@@ -1,5 +1,7 @@
 """The fuzzy simplicial set: the weighted graph that the embedding reproduces (McInnes et al. 2018, section 3)."""
 
+import math
+
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -11,6 +13,9 @@ from .sparse import Graph
 SMOOTH_K_TOLERANCE = 1e-5
 MIN_K_DIST_SCALE = 1e-3
 N_BISECTIONS = 64
+# Bisections between two questions which rows are settled: on a GPU it takes a wait for the answer.
+BISECTIONS_AT_ONCE = {"cpu": 2}
+BISECTIONS_ON_A_DEVICE = 16
 
 
 def fuzzy_graph(neighbors: Neighbors, *, local_connectivity: float = 1.0, set_op_mix_ratio: float = 1.0) -> Graph:
@@ -20,21 +25,18 @@ def fuzzy_graph(neighbors: Neighbors, *, local_connectivity: float = 1.0, set_op
     ----------
     neighbors : Neighbors
         Those of each row.
-    local_connectivity, set_op_mix_ratio
+    local_connectivity, set_op_mix_ratio : float, default=1.0
         As in `fuzzy_simplicial_set`.
 
     Returns
     -------
     graph : Graph
-        The same graph.
+        The same graph, on the device of the neighbours.
     """
-    graph = fuzzy_simplicial_set(
-        *neighbors.numpy(),
-        local_connectivity=local_connectivity,
-        set_op_mix_ratio=set_op_mix_ratio,
-        device=neighbors.device,
-    )
-    return Graph.of(graph, neighbors.device)
+    computed = neighbors.to(_computing_device(neighbors.device))
+    sigmas, rhos = _widths_and_nearest(computed.distances, local_connectivity)
+    memberships = _memberships(computed.indices, computed.distances, sigmas, rhos)
+    return _symmetrized(computed.indices, memberships, set_op_mix_ratio).to(neighbors.device)
 
 
 def fuzzy_simplicial_set(
@@ -60,24 +62,16 @@ def fuzzy_simplicial_set(
     set_op_mix_ratio : float in [0, 1], default=1.0
         1 joins the two directed memberships by the fuzzy union, 0 by the fuzzy intersection.
     device : str or torch.device, default="cpu"
-        Where the memberships are computed.
+        Where it is computed.
 
     Returns
     -------
     graph : csr_array of shape (n_samples, n_samples), float32
         Symmetric memberships in (0, 1], without a diagonal.
     """
-    sigmas, rhos = smooth_knn_dist(distances, local_connectivity=local_connectivity, device=device)
-    memberships = membership_strengths(indices, distances, sigmas, rhos)
-    n, k = indices.shape
-    heads, tails = np.repeat(np.arange(n), k), np.maximum(indices, 0).ravel()  # those of none have membership 0
-    directed = sp.csr_array((memberships.ravel(), (heads, tails)), shape=(n, n))
-    product = directed.multiply(directed.T)
-    union = directed + directed.T - product
-    graph = (set_op_mix_ratio * union + (1 - set_op_mix_ratio) * product).tocsr().astype(np.float32)
-    graph.eliminate_zeros()
-    graph.sort_indices()
-    return graph
+    neighbors = Neighbors.of(indices, distances, device)
+    graph = fuzzy_graph(neighbors, local_connectivity=local_connectivity, set_op_mix_ratio=set_op_mix_ratio)
+    return graph.to_scipy()
 
 
 def smooth_knn_dist(
@@ -110,19 +104,53 @@ def smooth_knn_dist(
     rhos : ndarray of shape (n_samples,), float64
         Distances to the `local_connectivity`-th neighbour that is not at distance zero.
     """
-    device = "cpu" if torch.device(device).type == "mps" else device
-    given = torch.from_numpy(np.ascontiguousarray(distances)).to(device)
+    given = torch.from_numpy(np.require(distances, requirements=["C", "W"]))
+    sigmas, rhos = _widths_and_nearest(given.to(_computing_device(device)), local_connectivity, bandwidth)
+    return sigmas.cpu().numpy(), rhos.cpu().numpy()
+
+
+def membership_strengths(
+    indices: NDArray[np.integer],
+    distances: NDArray[np.floating],
+    sigmas: NDArray[np.floating],
+    rhos: NDArray[np.floating],
+) -> NDArray[np.float64]:
+    """Compute how strongly each row holds each of its neighbours.
+
+    Parameters
+    ----------
+    indices, distances : ndarray of shape (n_samples, n_neighbors)
+        The neighbours of each row; -1 at an infinite distance for none.
+    sigmas, rhos : ndarray of shape (n_samples,)
+        What `smooth_knn_dist` returned for the distances.
+
+    Returns
+    -------
+    memberships : ndarray of shape (n_samples, n_neighbors), float64
+        exp(-(distance - rho) / sigma), at most 1; 0 for the row itself.
+    """
+    parts = (torch.from_numpy(np.require(part, requirements=["C", "W"])) for part in (indices, distances, sigmas, rhos))
+    return _memberships(*parts).numpy()
+
+
+def _computing_device(device):
+    """The device, or the CPU for one that has no float64."""
+    device = torch.device(device)
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def _widths_and_nearest(given, local_connectivity, bandwidth=1.0):
     distances = given.double()
     finite = distances.isfinite()
-    means = torch.where(finite, distances, 0).sum(dim=1) / finite.sum(dim=1)
-    mean = distances[finite].mean().item()
+    sums, counts = torch.where(finite, distances, 0).sum(dim=1), finite.sum(dim=1)
+    means, mean = sums / counts, sums.sum() / counts.sum()
     # A power of two leaves every step of the bisection as it is, and puts any unit of distance within its reach.
-    unit = 2.0 ** np.floor(np.log2(mean)) if mean > 0 else 1.0
+    unit = torch.where(mean > 0, mean / (2 * mean.frexp().mantissa), 1.0)
     rhos = _local_distances(distances, local_connectivity).to(given.dtype).double()  # as umap-learn rounds
-    target = np.log2(distances.shape[1]) * bandwidth
+    target = math.log2(distances.shape[1]) * bandwidth
     sigmas = unit * _kernel_widths((distances - rhos[:, None])[:, 1:] / unit, target)
     floor = MIN_K_DIST_SCALE * torch.where(rhos > 0, means, mean)
-    return torch.maximum(sigmas, floor).cpu().numpy(), rhos.cpu().numpy()
+    return torch.maximum(sigmas, floor), rhos
 
 
 def _local_distances(distances, local_connectivity):
@@ -146,45 +174,69 @@ def _local_distances(distances, local_connectivity):
 
 def _kernel_widths(excess, target):
     """The widths at which exp(-excess / width) sums to `target` in each row, by bisection."""
+    at_once = BISECTIONS_AT_ONCE.get(excess.device.type, BISECTIONS_ON_A_DEVICE)
     excess = excess.clamp(min=0)
-    low, middle = torch.zeros_like(excess[:, 0]), torch.ones_like(excess[:, 0])
-    high = torch.full_like(middle, torch.inf)
+    widths = torch.ones_like(excess[:, 0])
     rows = torch.arange(len(excess), device=excess.device)
-    for _ in range(N_BISECTIONS):
-        total = torch.exp(-excess[rows] / middle[rows, None]).sum(dim=1)
-        unsettled = (total - target).abs() >= SMOOTH_K_TOLERANCE
-        rows, above = rows[unsettled], total[unsettled] > target
-        if not len(rows):
+    bracket = torch.zeros_like(widths), widths.clone(), torch.full_like(widths, torch.inf)
+    for _ in range(0, N_BISECTIONS, at_once):
+        settled = torch.zeros_like(rows, dtype=torch.bool)
+        for _ in range(at_once):
+            bracket, settled = _bisected(excess, target, *bracket, settled)
+        widths.index_copy_(0, rows, bracket[1])
+        unsettled = settled.logical_not().nonzero()[:, 0]
+        if not len(unsettled):
             break
-        high[rows] = torch.where(above, middle[rows], high[rows])
-        low[rows] = torch.where(above, low[rows], middle[rows])
-        bracketed = high[rows].isfinite()
-        middle[rows] = torch.where(bracketed, (low[rows] + high[rows]) / 2, 2 * middle[rows])
-    return middle
+        rows, excess, *bracket = (part.index_select(0, unsettled) for part in (rows, excess, *bracket))
+    return widths
 
 
-def membership_strengths(
-    indices: NDArray[np.integer],
-    distances: NDArray[np.floating],
-    sigmas: NDArray[np.floating],
-    rhos: NDArray[np.floating],
-) -> NDArray[np.float64]:
-    """Compute how strongly each row holds each of its neighbours.
+def _bisected(excess, target, low, middle, high, settled):
+    """One bisection of the rows that are not settled."""
+    total = (-excess / middle[:, None]).exp_().sum(dim=1)
+    settled = settled | ((total - target).abs() < SMOOTH_K_TOLERANCE)
+    above = total > target
+    high = torch.where(above, middle, high)
+    low = torch.where(above, low, middle)
+    following = torch.where(high.isfinite(), (low + high) / 2, 2 * middle)
+    return (low, torch.where(settled, middle, following), high), settled
 
-    Parameters
-    ----------
-    indices, distances : ndarray of shape (n_samples, n_neighbors)
-        The neighbours of each row; -1 at an infinite distance for none.
-    sigmas, rhos : ndarray of shape (n_samples,)
-        What `smooth_knn_dist` returned for the distances.
 
-    Returns
-    -------
-    memberships : ndarray of shape (n_samples, n_neighbors), float64
-        exp(-(distance - rho) / sigma), at most 1; 0 for the row itself.
+def _memberships(indices, distances, sigmas, rhos):
+    excess = (distances - rhos[:, None]).clamp_(min=0)
+    width = torch.where(sigmas > 0, sigmas, 1)[:, None]
+    memberships = torch.where(sigmas[:, None] > 0, excess.div_(width).neg_().exp_(), 1.0)
+    own = torch.arange(len(indices), device=indices.device)[:, None]
+    return memberships.masked_fill_((indices == own) | (indices < 0), 0)
+
+
+def _symmetrized(indices, memberships, set_op_mix_ratio):
+    """Join the two directed memberships of each pair; rows and columns rising, one wait for their number.
+
+    Every membership is put down under two keys, that of its pair and that of the pair turned round. Sorted, the two
+    memberships of a pair are neighbours.
     """
-    excess = np.maximum(distances - rhos[:, None], 0)
-    width = np.where(sigmas > 0, sigmas, 1)[:, None]
-    memberships = np.where(sigmas[:, None] > 0, np.exp(-excess / width), 1.0)
-    memberships[(indices == np.arange(len(indices))[:, None]) | (indices < 0)] = 0
-    return memberships
+    n = len(indices)
+    heads = torch.arange(n, device=indices.device)[:, None].expand_as(indices)
+    tails = indices.clamp(min=0).long()  # those of none have membership 0
+    keys, order = torch.cat([(heads * n + tails).flatten(), (tails * n + heads).flatten()]).sort()
+    values = memberships.flatten().index_select(0, order.remainder_(memberships.numel()))
+    del heads, tails, order
+    is_double = keys[1:] == keys[:-1]
+    other = torch.where(is_double, values[1:], 0)
+    product = values[:-1] * other
+    # A pair that is there once has product 0. That of the last key cannot be double.
+    joined = (
+        torch.cat([values[:-1] + other - product, values[-1:]]) if set_op_mix_ratio else values.new_zeros(len(values))
+    )
+    if set_op_mix_ratio < 1:
+        joined[:-1] = set_op_mix_ratio * joined[:-1] + (1 - set_op_mix_ratio) * product
+        joined[-1:] *= set_op_mix_ratio
+    weights = joined.float()
+    kept = weights > 0
+    kept[1:] &= ~is_double
+    kept = kept.nonzero()[:, 0]
+    keys = keys.index_select(0, kept)
+    heads = torch.div(keys, n, rounding_mode="floor")
+    starts = torch.searchsorted(heads, torch.arange(n + 1, device=keys.device))
+    return Graph(starts, (keys - heads * n).int(), weights.index_select(0, kept))

@@ -57,13 +57,20 @@ class Graph(OnDevice):
             It may share the memory of the tensors.
         """
         starts, ends, weights = self.arrays()
+        if len(ends) <= np.iinfo(np.int32).max:  # else SciPy would make the ends as wide as the starts
+            starts = starts.astype(np.int32)
         return sp.csr_array((weights, ends, starts), shape=(len(self), len(self)))
 
     def __len__(self) -> int:
         return len(self.starts) - 1
 
     @property
+    def degrees(self) -> torch.Tensor:
+        """How many edges are stored at each node: a tensor of shape (n_nodes,), int64."""
+        return self.starts.diff()
+
+    @property
     def heads(self) -> torch.Tensor:
         """The node at which each edge is stored: a tensor of shape (n_stored,), int64."""
         nodes = torch.arange(len(self), device=self.device)
-        return nodes.repeat_interleave(self.starts.diff(), output_size=len(self.ends))
+        return nodes.repeat_interleave(self.degrees, output_size=len(self.ends))
