@@ -1,6 +1,6 @@
 """Positions that the encoder learns first, in phase ``spectral_init``."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,8 +11,9 @@ from sklearn.utils import check_array, check_random_state
 
 from .containers import as_numpy
 from .graph import Graph
+from .on_device import float64_device
 from .principal_axes import eigenvectors_of_covariance
-from .spectral import spectral_layout
+from .spectral import layout_of, standardized
 from .typing import FloatArray, Matrix
 
 
@@ -39,10 +40,13 @@ def starting_positions(
     positions : Tensor of shape (n_samples, n_components), float32
         Finite, on the device of the graph.
     """
-    positions = initial_positions(
-        init, X, graph.to_scipy(), n_components, scale=scale, random_state=random_state, device=graph.device
-    )
-    return torch.from_numpy(positions).to(graph.device)
+    random_state = check_random_state(random_state)
+    if init == "spectral":
+        graph_of_float64 = graph.to(float64_device(graph.device))
+        positions = standardized(layout_of(X, graph_of_float64, n_components, random_state))
+    else:
+        positions = _principal_components(X, n_components, random_state)
+    return (scale * positions).float().to(graph.device)
 
 
 def initial_positions(
@@ -72,7 +76,7 @@ def initial_positions(
     random_state : int or RandomState
         Where iterative solvers start.
     device : str or torch.device, default="cpu"
-        Where large eigenproblems are solved, if it is a CUDA device.
+        Where the graph is laid out.
 
     Returns
     -------
@@ -84,12 +88,8 @@ def initial_positions(
     ValueError
         If "pca" cannot give that many coordinates.
     """
-    random_state = check_random_state(random_state)
-    if init == "spectral":
-        positions = spectral_layout(X, graph, n_components, random_state, device)
-    else:
-        positions = _principal_components(X, n_components, random_state)
-    return (scale * positions).astype(np.float32)
+    how: dict[str, Any] = {"scale": scale, "random_state": random_state}
+    return starting_positions(init, X, Graph.of(graph, device), n_components, **how).cpu().numpy()
 
 
 def _principal_components(X, n_components, random_state):
@@ -98,16 +98,15 @@ def _principal_components(X, n_components, random_state):
         raise ValueError(
             f"init='pca' needs n_components <= min(X.shape) = {min(X.shape)}; n_components={n_components}."
         )
-    iterative = n_components < min(X.shape)
-    solver = "arpack" if sp.issparse(X) and iterative else "auto"
-    seed = random_state.randint(np.iinfo(np.int32).max)
     if isinstance(X, torch.Tensor):
         centred = X - X.mean(dim=0, dtype=torch.float64)
-        axes, _ = eigenvectors_of_covariance(centred)
-        components = as_numpy(centred @ axes[:, :n_components])
+        components = centred @ eigenvectors_of_covariance(centred)[0][:, :n_components]
     else:
-        components = PCA(n_components, svd_solver=solver, random_state=seed).fit_transform(X)
-    return components / (components[:, 0].std() or 1.0)
+        solver = "arpack" if sp.issparse(X) and n_components < min(X.shape) else "auto"
+        seed = random_state.randint(np.iinfo(np.int32).max)
+        components = torch.from_numpy(PCA(n_components, svd_solver=solver, random_state=seed).fit_transform(X))
+    spread = components[:, 0].std(correction=0)
+    return components / torch.where(spread > 0, spread, 1)
 
 
 def checked_positions(init: ArrayLike, n_samples: int, n_components: int) -> FloatArray:

@@ -37,3 +37,20 @@ class OnDevice:
     def __setstate__(self, state):
         for field, array in zip(fields(self), state[1:], strict=True):  # what was looked up may be read-only
             object.__setattr__(self, field.name, torch.from_numpy(np.require(array, requirements="W")))
+
+
+def float64_device(device: str | torch.device) -> torch.device:
+    """Say where float64 is computed.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        Where something is.
+
+    Returns
+    -------
+    device : torch.device
+        The same, or the CPU for MPS, which has no float64.
+    """
+    device = torch.device(device)
+    return torch.device("cpu") if device.type == "mps" else device

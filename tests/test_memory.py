@@ -36,8 +36,8 @@ def runs(monkeypatch):
         monkeypatch.setattr(module, name, counted)
 
     count("neighbors", neighbors, "exact_euclidean")
-    count("graph", fuzzy, "smooth_knn_dist")
-    count("positions", initialization, "spectral_layout")
+    count("graph", fuzzy, "_symmetrized")
+    count("positions", initialization, "layout_of")
     return counts
 
 

@@ -7,8 +7,8 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.manifold import SpectralEmbedding
 from sklearn.neighbors import KNeighborsClassifier, kneighbors_graph
 
-from parametric_umap import spectral
-from parametric_umap.spectral import laplacian_eigenmap, spectral_layout, standardize
+from parametric_umap.graph import Graph
+from parametric_umap.spectral import components, eigenmap, laplacian_eigenmap, spectral_layout, standardize
 
 
 def weighted_graph(X, n_neighbors=10):
@@ -189,9 +189,9 @@ def test_layout_falls_back_where_arpack_does_not_converge(monkeypatch, parts, na
 
     def not_converging(*args, **kwargs):
         calls.append(1)
-        raise spectral.ArpackNoConvergence("no convergence", np.empty(0), np.empty((len(X), 0)))
+        raise eigenmap.ArpackNoConvergence("no convergence", np.empty(0), np.empty((len(X), 0)))
 
-    monkeypatch.setattr(spectral, "eigsh", not_converging)
+    monkeypatch.setattr(eigenmap, "eigsh", not_converging)
     layout = layout_of(graph, 2, X)[nodes]
     monkeypatch.undo()
     assert calls
@@ -259,12 +259,13 @@ def test_standardize_turns_a_constant_coordinate_into_zero(value):
 
 
 def filtered(graph, n_components, device="cpu"):
-    """The layout by the iteration that a GPU makes, run on the CPU."""
-    root_degree = np.sqrt(graph.sum(axis=1))
-    walk = sp.csr_array(sp.diags_array(1 / root_degree) @ graph @ sp.diags_array(1 / root_degree))
-    start = np.random.default_rng(0).normal(size=(graph.shape[0], n_components + 9))
-    vectors = spectral._filtered_iteration(walk, n_components + 1, start, torch.device(device))
-    return None if vectors is None else standardize(vectors[:, 1:] / root_degree[:, None])
+    """The layout by the iteration that a GPU makes, run on any device."""
+    graph = Graph.of(graph, device)
+    root_degree = eigenmap._sums_of_rows(graph.weights.double(), graph.starts).sqrt()
+    weights = eigenmap._normalized_weights(graph, root_degree)
+    start = torch.from_numpy(np.random.default_rng(0).normal(size=(len(graph), n_components + 9))).to(device)
+    vectors = eigenmap.filtered_iteration(graph, weights, n_components + 1, start)
+    return None if vectors is None else standardize((vectors[:, 1:] / root_degree[:, None]).cpu().numpy())
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
@@ -288,3 +289,42 @@ def test_layout_on_a_gpu_equals_scikit_learn(n):
     graph = weighted_graph(rectangle(n))
     layout = spectral_layout(None, graph, 2, np.random.RandomState(0), torch.device("cuda"))
     assert_same_up_to_sign(layout, scikit_learn_layout(graph, 2))
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+@pytest.mark.parametrize("n_edges", [0, 10, 300, 700, 3000])
+def test_components_by_pointer_jumping_are_those_of_scipy(n_edges, device):
+    """The search of a device, on graphs of many, some and few components, and on a path, where pointers go far."""
+    rng = np.random.default_rng(n_edges)
+    path = np.stack([rng.permutation(200)[:-1], rng.permutation(200)[1:]])
+    for heads, tails in (rng.integers(1000, size=(2, n_edges)), 800 + path):
+        graph = sp.csr_array((np.ones(len(heads)), (heads, tails)), shape=(1000, 1000))
+        graph = sp.csr_array(graph + graph.T)
+        _, expected = connected_components(graph, directed=False)
+        _, first = np.unique(expected, return_index=True)
+        np.testing.assert_array_equal(components.first_nodes(Graph.of(graph, device)).cpu(), first[expected])
+
+
+@pytest.mark.parametrize("product_bytes", [1, 2**30])
+def test_the_product_of_a_device_is_that_of_scipy(monkeypatch, product_bytes):
+    monkeypatch.setattr(eigenmap, "PRODUCT_BYTES", product_bytes)
+    graph = sp.csr_array(sp.block_diag([weighted_graph(rectangle(300)), sp.csr_array((5, 5))])).astype(np.float32)
+    block = np.random.default_rng(0).normal(size=(305, 7))
+    on_device = Graph.of(graph)
+    found = eigenmap._product(on_device, on_device.weights.double(), torch.from_numpy(block))
+    np.testing.assert_allclose(found, graph.astype(np.float64) @ block, rtol=1e-12, atol=1e-12)
+
+
+def test_the_layout_of_components_is_the_same_for_rows_of_numpy_and_of_torch(parts):
+    X, _ = parts
+    graph = weighted_graph(X)
+    of_tensor = spectral_layout(torch.from_numpy(X), graph, 2, np.random.RandomState(0))
+    np.testing.assert_allclose(of_tensor, layout_of(graph, 2, X), atol=1e-9)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("n_components", [2, 8])
+def test_positions_on_a_gpu_have_the_same_bits_every_time(n_components):
+    graph = weighted_graph(rectangle(5000))
+    first, second = (spectral_layout(None, graph, n_components, np.random.RandomState(0), "cuda") for _ in range(2))
+    np.testing.assert_array_equal(first, second)

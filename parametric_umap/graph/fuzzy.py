@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..neighbors import Neighbors
+from ..on_device import float64_device
 from .sparse import Graph
 
 SMOOTH_K_TOLERANCE = 1e-5
@@ -33,7 +34,7 @@ def fuzzy_graph(neighbors: Neighbors, *, local_connectivity: float = 1.0, set_op
     graph : Graph
         The same graph, on the device of the neighbours.
     """
-    computed = neighbors.to(_computing_device(neighbors.device))
+    computed = neighbors.to(float64_device(neighbors.device))
     sigmas, rhos = _widths_and_nearest(computed.distances, local_connectivity)
     memberships = _memberships(computed.indices, computed.distances, sigmas, rhos)
     return _symmetrized(computed.indices, memberships, set_op_mix_ratio).to(neighbors.device)
@@ -105,7 +106,7 @@ def smooth_knn_dist(
         Distances to the `local_connectivity`-th neighbour that is not at distance zero.
     """
     given = torch.from_numpy(np.require(distances, requirements=["C", "W"]))
-    sigmas, rhos = _widths_and_nearest(given.to(_computing_device(device)), local_connectivity, bandwidth)
+    sigmas, rhos = _widths_and_nearest(given.to(float64_device(device)), local_connectivity, bandwidth)
     return sigmas.cpu().numpy(), rhos.cpu().numpy()
 
 
@@ -131,12 +132,6 @@ def membership_strengths(
     """
     parts = (torch.from_numpy(np.require(part, requirements=["C", "W"])) for part in (indices, distances, sigmas, rhos))
     return _memberships(*parts).numpy()
-
-
-def _computing_device(device):
-    """The device, or the CPU for one that has no float64."""
-    device = torch.device(device)
-    return torch.device("cpu") if device.type == "mps" else device
 
 
 def _widths_and_nearest(given, local_connectivity, bandwidth=1.0):
