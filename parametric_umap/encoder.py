@@ -6,12 +6,11 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import nn
 
-from .containers import array_namespace
 from .engine import to_tensor
+from .moments import moments_of
 from .principal_axes import principal_axes
 
 # Rows of more features than NARROW are projected on at most MAX_AXES principal axes.
@@ -40,7 +39,7 @@ class Standardize(nn.Module):
 
     def __init__(self, mean, scale, axes=None):
         super().__init__()
-        mean = torch.as_tensor(mean, dtype=torch.float64, device="cpu")
+        mean = torch.as_tensor(mean, dtype=torch.float64).cpu()
         self.register_buffer("mean", mean.float())
         self.register_buffer("mean_remainder", (mean - mean.float()).float())
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
@@ -63,13 +62,8 @@ class Standardize(nn.Module):
         standardize : Standardize
             Its scale is 1 where all rows are equal in float32.
         """
-        xp = array_namespace(X)
-        highest, lowest = xp.amax(X, axis=0), xp.amin(X, axis=0)
-        largest = float(max(highest.max(), -lowest.min())) or 1.0  # keeps squares of extreme units within float64
-        mean, squares = (_sparse_moments if sp.issparse(X) else _dense_moments)(X, largest)
-        scale = largest * np.sqrt(float(squares) / X.shape[1])
-        equal_rows = abs(highest - lowest).max() == 0
-        if equal_rows or scale < np.finfo(np.float32).tiny:
+        mean, scale, extent = moments_of(X)
+        if extent == 0 or scale < np.finfo(np.float32).tiny:
             return cls(mean, 1.0)
         if pca_variance == 1 or X.shape[1] <= NARROW:
             return cls(mean, scale)
@@ -100,23 +94,6 @@ class Standardize(nn.Module):
     def scaled(self, x):
         """The same without the principal axes: rows of shape (n_rows, n_features), float32."""
         return (x - self.mean.to(x.dtype)).sub_(self.mean_remainder.to(x.dtype)).div_(self.scale.to(x.dtype)).float()
-
-
-def _dense_moments(X, unit, n_rows=4096):
-    """Mean of each feature, and the sum of the features' variances in squares of `unit`."""
-    xp = array_namespace(X)
-    mean = X.mean(axis=0, dtype=xp.float64)
-    chunks = (X[start : start + n_rows] for start in range(0, len(X), n_rows))
-    return mean, sum(xp.square((chunk - mean) / unit).sum() for chunk in chunks) / len(X)
-
-
-def _sparse_moments(X, unit):
-    """The same of a sparse matrix, whose own sums would run in float32."""
-    n, width = X.shape
-    mean = np.bincount(X.indices, X.data, minlength=width) / n
-    n_zeros = n - np.bincount(X.indices, minlength=width)
-    stored = np.square((X.data - mean[X.indices]) / unit).sum()
-    return mean, (stored + (n_zeros * np.square(mean / unit)).sum()) / n
 
 
 class Encoder(nn.Sequential):

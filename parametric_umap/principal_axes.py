@@ -6,6 +6,7 @@ import torch
 from sklearn.utils.extmath import randomized_svd
 
 from .containers import as_numpy
+from .engine import device_of, to_tensor
 
 # The whole spectrum of the covariance is quick up to this width.
 FULL_WIDTH = 1024
@@ -40,9 +41,10 @@ def principal_axes(X, mean, share, max_axes):
         _, singular_values, axes = randomized_svd(sample, min(max_axes, *sample.shape), n_iter=2, random_state=0)
         held, axes = np.cumsum(singular_values**2) / sample.multiply(sample).sum(), axes.T
     else:
-        rows = (sample.toarray() if sp.issparse(sample) else sample) - mean
-        rows /= abs(rows).max() or 1  # so that squares stay in the range of float32
-        axes, held = axes_of(torch.as_tensor(rows).float())
+        rows = to_tensor(sample, device_of(sample)).double()
+        rows -= torch.as_tensor(mean, device=rows.device)
+        rows /= rows.abs().max().clamp(min=torch.finfo(rows.dtype).tiny)  # so that squares stay in the range of float32
+        axes, held = axes_of(rows.float())
     n_axes = np.searchsorted(as_numpy(held), share) + 1
     n_axes = -(-n_axes // ROUNDING) * ROUNDING
     return np.ascontiguousarray(as_numpy(axes[:, : min(n_axes, max_axes)]), dtype=np.float32)

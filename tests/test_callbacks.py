@@ -288,7 +288,7 @@ def test_a_search_that_is_stopped_leaves_no_thread(monkeypatch):
         return distances
 
     monkeypatch.setattr(pairs, "BLOCK_BYTES", 4 * len(X))
-    monkeypatch.setattr(pairs, "of_equal_rows_zero", stopping)
+    monkeypatch.setattr(pairs, "zero_nan_of_equal_rows", stopping)
     n_threads = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
         ParametricUMAP(metric="canberra", n_jobs=2, **QUICK).fit(X)

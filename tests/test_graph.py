@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import umap.umap_
 from sklearn.datasets import load_digits, load_iris
 
-from parametric_umap.graph import fuzzy_simplicial_set, smooth_knn_dist
+from parametric_umap.graph import fuzzy_simplicial_set, membership_strengths, smooth_knn_dist
 from parametric_umap.neighbors import nearest_neighbors
 
 RNG = np.random.default_rng(0)
@@ -133,3 +133,25 @@ def test_kernel_widths_where_the_sum_is_out_of_reach_are_the_floor():
     sigmas, rhos = smooth_knn_dist(distances)
     np.testing.assert_allclose(rhos, [3, 1])
     np.testing.assert_allclose(sigmas, 1e-3 * distances.mean(axis=1))
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.3, 1.0])
+def test_missing_neighbours_leave_the_edges_of_the_first_row_alone(ratio):
+    """Many rows lack neighbours: whatever stands for none must not meet the edges of row 0."""
+    rng = np.random.default_rng(0)
+    indices, distances = nearest_neighbors(rng.normal(size=(60, 2)).astype(np.float32), 8)
+    missing = rng.uniform(size=indices.shape) < 0.5
+    missing[:, 0] = False
+    distances = np.where(missing, np.inf, distances)
+    order = np.argsort(distances, axis=1, kind="stable")
+    distances = np.take_along_axis(distances, order, axis=1)
+    indices = np.where(np.isinf(distances), -1, np.take_along_axis(indices, order, axis=1))
+    graph = fuzzy_simplicial_set(indices, distances, set_op_mix_ratio=ratio)
+    directed = np.zeros((60, 60))
+    rows, columns = np.nonzero(indices >= 0)
+    memberships = membership_strengths(indices, distances, *smooth_knn_dist(distances))
+    directed[rows, indices[rows, columns]] = memberships[rows, columns]
+    product = directed * directed.T
+    expected = ratio * (directed + directed.T - product) + (1 - ratio) * product
+    np.testing.assert_allclose(graph.toarray(), expected, atol=1e-6)
+    assert graph.nnz == (expected > 0).sum()

@@ -35,7 +35,7 @@ def runs(monkeypatch):
 
         monkeypatch.setattr(module, name, counted)
 
-    count("neighbors", neighbors, "exact_euclidean")
+    count("neighbors", neighbors.search, "exact_euclidean")
     count("graph", fuzzy, "_symmetrized")
     count("positions", initialization, "layout_of")
     return counts
@@ -65,7 +65,7 @@ def test_a_search_over_what_comes_later_searches_neighbours_once_a_fold(tmp_path
 def test_workers_share_what_they_find(tmp_path):
     umap = ParametricUMAP(memory=str(tmp_path), **QUICK)
     GridSearchCV(umap, {"min_dist": [0.0, 0.5]}, cv=2, n_jobs=2).fit(X)
-    kept = list(tmp_path.glob("joblib/parametric_umap/neighbors/find_neighbors/*/output.pkl"))
+    kept = list(tmp_path.glob("joblib/parametric_umap/neighbors/search/find_neighbors/*/output.pkl"))
     assert len(kept) == 3
 
 
@@ -95,10 +95,10 @@ def test_no_bit_tells_whether_the_cache_was_there_or_cold_or_warm(tmp_path, mmap
 
 
 def test_approximate_neighbours_are_those_of_the_seed_unless_there_is_none(tmp_path, runs, monkeypatch):
-    monkeypatch.setitem(neighbors.PARTITIONED_WORK, "cpu", 0)
+    monkeypatch.setitem(neighbors.search.PARTITIONED_WORK, "cpu", 0)
     n_searches = []
-    search = neighbors.partitioned_euclidean
-    monkeypatch.setattr(neighbors, "partitioned_euclidean", lambda *args: n_searches.append(1) or search(*args))
+    search = neighbors.search.partitioned_euclidean
+    monkeypatch.setattr(neighbors.search, "partitioned_euclidean", lambda *args: n_searches.append(1) or search(*args))
     umap = ParametricUMAP(memory=str(tmp_path), **QUICK)
     for random_state, searches in ((0, 1), (1, 2), (0, 2), (None, 3), (None, 3)):
         umap.set_params(random_state=random_state).fit(X)
@@ -142,8 +142,8 @@ def test_targets_are_looked_up_too(tmp_path, runs):
 @pytest.mark.parametrize("metric", [manhattan, lambda a, b: np.abs(a - b).sum()], ids=["named", "lambda"])
 def test_a_search_by_a_function_is_made_anew_and_its_graph_is_looked_up(tmp_path, runs, monkeypatch, metric):
     n_searches = []
-    search = neighbors.exact_by_pairs
-    monkeypatch.setattr(neighbors, "exact_by_pairs", lambda *args: n_searches.append(1) or search(*args))
+    search = neighbors.search.exact_by_pairs
+    monkeypatch.setattr(neighbors.search, "exact_by_pairs", lambda *args: n_searches.append(1) or search(*args))
     umap = ParametricUMAP(metric=metric, memory=str(tmp_path), **QUICK)
     first = umap.fit(X[:60]).embedding_
     assert runs_of(runs, lambda: umap.fit(X[:60])) == NOTHING

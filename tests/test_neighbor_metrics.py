@@ -123,7 +123,7 @@ def test_the_graph_is_that_of_umap_learn(metric):
     [(np.asarray, named_distances["manhattan"], "cityblock"), (sp.csr_array, "canberra", "canberra")],
 )
 def test_many_rows_are_searched_by_descent(monkeypatch, container, metric, of_scipy):
-    monkeypatch.setattr(neighbors, "DESCENT_WORK_OF_PAIRS", 0)
+    monkeypatch.setattr(neighbors.search, "DESCENT_WORK_OF_PAIRS", 0)
     X = np.random.default_rng(0).gamma(1, size=(1000, 6)).astype(np.float32)
     _, distances = nearest_neighbors(container(X), 10, metric=metric, random_state=0)
     found = distances[:, 1:] <= nearest(cdist(X, X, of_scipy), 10)[:, -1:] * (1 + 1e-5)

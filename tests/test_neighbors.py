@@ -242,7 +242,7 @@ def clusters():
 
 @pytest.fixture
 def only_pynndescent(monkeypatch):
-    monkeypatch.setattr(neighbors, "DESCENT_WORK", 0)
+    monkeypatch.setattr(neighbors.search, "DESCENT_WORK", 0)
 
 
 @pytest.mark.parametrize(("container", "metric"), [("dense", "manhattan"), ("csr_array", "euclidean")])
@@ -327,7 +327,7 @@ AWKWARD = ("isotropic", "offset", "heavy tails", "duplicates", "unequal clusters
 @pytest.fixture
 def only_cells(monkeypatch):
     """Cells for all data, even where an exact search would cost less."""
-    monkeypatch.setattr(neighbors, "PARTITIONED_WORK", {"cpu": 0})
+    monkeypatch.setattr(neighbors.search, "PARTITIONED_WORK", {"cpu": 0})
     monkeypatch.setattr(neighbors.partitioned, "_is_cheaper", lambda n_probes, *others: n_probes < 1000)
 
 
@@ -366,7 +366,7 @@ def test_rows_whose_cells_hold_too_few_others_are_searched_exactly(only_cells, m
 
 def test_a_recall_out_of_reach_ends_in_an_exact_search(monkeypatch):
     X = awkward("isotropic").astype(np.float32)
-    monkeypatch.setattr(neighbors, "PARTITIONED_WORK", {"cpu": 0})
+    monkeypatch.setattr(neighbors.search, "PARTITIONED_WORK", {"cpu": 0})
     monkeypatch.setattr(neighbors.partitioned, "RECALL", 1.1)
     assert_nearest(nearest_neighbors(X, 15, random_state=0), true_distances(X), 15)
 
@@ -377,7 +377,7 @@ def test_dense_euclidean_rows_need_no_pynndescent(metric):
 import sys
 import numpy as np
 from parametric_umap import neighbors
-neighbors.PARTITIONED_WORK = dict(cpu=0)
+neighbors.search.PARTITIONED_WORK = dict(cpu=0)
 X = np.random.default_rng(0).normal(size=(3000, 4))
 neighbors.nearest_neighbors(X, 15, metric={metric!r}, random_state=0)
 assert "pynndescent" not in sys.modules
@@ -438,7 +438,7 @@ def test_neighbors_on_a_gpu_are_exact(ordinary, metric):
 @pytest.mark.cuda
 @pytest.mark.parametrize("name", AWKWARD)
 def test_cells_on_a_gpu_have_high_recall(monkeypatch, name):
-    monkeypatch.setattr(neighbors, "PARTITIONED_WORK", {"cuda": 0})
+    monkeypatch.setattr(neighbors.search, "PARTITIONED_WORK", {"cuda": 0})
     X = awkward(name).astype(np.float32 if name != "far rows" else np.float64)
     indices, _ = nearest_neighbors(X, 15, device="cuda", random_state=0)
     true, _ = nearest_neighbors(X, 15)

@@ -123,7 +123,7 @@ def test_rows_on_a_device_are_used_there(elsewhere, rows, parameters):
 
 
 def test_cells_of_rows_on_a_device_are_searched_there(monkeypatch, elsewhere):
-    monkeypatch.setattr(neighbors, "PARTITIONED_WORK", {"cpu": 0})
+    monkeypatch.setattr(neighbors.search, "PARTITIONED_WORK", {"cpu": 0})
     expected = neighbors.nearest_neighbors(WIDE, 10, random_state=0)
     elsewhere.clear()
     found = neighbors.nearest_neighbors(torch.from_numpy(WIDE), 10, random_state=0)

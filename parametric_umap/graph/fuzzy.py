@@ -213,7 +213,7 @@ def _symmetrized(indices, memberships, set_op_mix_ratio):
     """
     n = len(indices)
     heads = torch.arange(n, device=indices.device)[:, None].expand_as(indices)
-    tails = indices.clamp(min=0).long()  # those of none have membership 0
+    tails = torch.where(indices < 0, heads, indices)  # none is put where the row itself is, with membership 0
     keys, order = torch.cat([(heads * n + tails).flatten(), (tails * n + heads).flatten()]).sort()
     values = memberships.flatten().index_select(0, order.remainder_(memberships.numel()))
     del heads, tails, order

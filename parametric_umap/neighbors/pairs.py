@@ -52,7 +52,7 @@ def exact_by_pairs(X, n_neighbors, function, arguments=(), n_jobs=None, rows=Non
 
     def nearest(block):
         distances = distances_of(X, block, compiled or function, arguments, compiled is not None)
-        distances = of_equal_rows_zero(distances, X, block[:, None], np.arange(X.shape[0])[None])
+        distances = zero_nan_of_equal_rows(distances, X, block[:, None], np.arange(X.shape[0])[None])
         near = np.argpartition(distances, n_neighbors - 1, axis=1)[:, :n_neighbors]
         of_near = np.take_along_axis(distances, near, axis=1)
         order = np.argsort(of_near, axis=1, kind="stable")
@@ -88,7 +88,7 @@ def pair_distances(X, function, arguments, rows, is_compiled):
     """
     distances_of = _distances_of_sparse if sp.issparse(X) else _distances_of_dense
     distances = distances_of(X, rows, function, arguments, is_compiled)
-    return of_equal_rows_zero(distances, X, rows[:, None], np.arange(X.shape[0])[None])
+    return zero_nan_of_equal_rows(distances, X, rows[:, None], np.arange(X.shape[0])[None])
 
 
 def rows_for_function(X, metric):
@@ -152,7 +152,7 @@ def compiled_or_none(function, X, arguments=()):
     return compiled
 
 
-def of_equal_rows_zero(distances, X, rows, others):
+def zero_nan_of_equal_rows(distances, X, rows, others):
     """Put the distance of equal rows at 0 where rounding made it no number, as it may under a root.
 
     Parameters

@@ -1,0 +1,114 @@
+"""Rows as a search takes them: centred, of length 1, or of moderate magnitude.
+
+A search by a homogeneous metric, such as the Euclidean distance, sees float32 rows of moderate magnitude, so that
+neither a large offset nor extreme units cost precision; cosine distances are half the squared Euclidean distances of
+unit rows. Dense rows are tensors here; the same rows give the same bits on the same device.
+"""
+
+from math import floor, log2
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from sklearn.preprocessing import normalize
+
+from ..containers import array_namespace
+from .exact import middle
+
+
+def centred_rows(X):
+    """Subtract from each row the mean of its own numbers.
+
+    Parameters
+    ----------
+    X : Tensor of shape (n_samples, n_features), float32 or float64
+        The rows.
+
+    Returns
+    -------
+    X : Tensor of shape (n_samples, n_features), float32 or float64
+        New ones; those of equal numbers are zeros, without what rounding left.
+    """
+    X = X - X.mean(dim=1, keepdim=True)
+    constant = X.abs().amax(dim=1) <= 4 * torch.finfo(X.dtype).eps * X.abs().max()
+    return X.masked_fill_(constant[:, None], 0)
+
+
+def unit_rows(X):
+    """Scale rows to length 1; rows of zeros become a unit vector of their own, orthogonal to all others.
+
+    Parameters
+    ----------
+    X : {csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
+        The rows.
+
+    Returns
+    -------
+    X : {csr_array, Tensor} of shape (n_samples, n_features or one more), float32 or float64
+        New ones.
+    """
+    if sp.issparse(X):
+        return _unit_rows_of_sparse(X)
+    largest = X.abs().amax(dim=1, keepdim=True)
+    zero = largest == 0
+    units = X * torch.where(zero, 1, largest).double().reciprocal()  # so that no square leaves the range
+    units /= torch.where(zero, 1, torch.linalg.vector_norm(units, dim=1, keepdim=True))
+    units = units.to(X.dtype)
+    return torch.cat([units, zero.to(X.dtype)], dim=1) if zero.any() else units
+
+
+def _unit_rows_of_sparse(X):
+    largest = abs(X).max(axis=1).toarray().ravel()
+    zero = largest == 0
+    inverse = 1 / np.where(zero, 1, largest).astype(np.float64)
+    X = normalize(sp.diags_array(inverse) @ X).astype(X.dtype)
+    return sp.hstack([X, sp.csr_array(zero[:, None].astype(X.dtype))], format="csr") if zero.any() else X
+
+
+def moderate_rows(X):
+    """Scale rows so that, as float32, their squares are finite and not lost.
+
+    Dense float64 rows are centred before they lose digits. Float32 rows of moderate units are not copied at all, as
+    there may be no room for a second copy.
+
+    Parameters
+    ----------
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
+        The rows.
+
+    Returns
+    -------
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32
+        The rows, divided by the scale.
+    scale : float
+        A power of two.
+    """
+    xp = array_namespace(X)
+    largest = _largest(X)
+    if X.dtype == xp.float32 and (2**-30 <= largest <= 2**30 or largest == 0):
+        return X.tocsr() if sp.issparse(X) else _contiguous(X), 1.0
+    scale = _power_of_two(largest)
+    X = X / scale
+    if sp.issparse(X):
+        return X.tocsr().astype(np.float32), scale
+    if X.dtype == xp.float32:
+        return _contiguous(X), scale
+    X -= xp.asarray(middle(torch.as_tensor(X)))
+    spread = _power_of_two(_largest(X))
+    X /= spread
+    return _contiguous(xp.asarray(X, dtype=xp.float32)), scale * spread
+
+
+def _contiguous(X):
+    """Dense rows one after the other, and writable, as torch wants them."""
+    return X.contiguous() if isinstance(X, torch.Tensor) else np.require(X, requirements="CW")
+
+
+def _largest(X):
+    """The greatest magnitude, without a copy of the rows."""
+    return float(max(X.max(), -X.min()))
+
+
+def _power_of_two(number):
+    """The power of two just below: dividing by it rounds nothing."""
+    return 2.0 ** floor(log2(number)) if number > 0 else 1.0
