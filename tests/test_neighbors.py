@@ -10,7 +10,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from parametric_umap import neighbors
-from parametric_umap.neighbors import METRICS, SPARSE_METRICS, check_metric, nearest_neighbors
+from parametric_umap.neighbors import METRICS, SPARSE_METRICS, check_metric, exact, nearest_neighbors
 
 COMMON, COMMON_SPARSE = (
     ("euclidean", "cosine", "manhattan", "chebyshev", "minkowski"),
@@ -444,3 +444,55 @@ def test_cells_on_a_gpu_have_high_recall(monkeypatch, name):
     true, _ = nearest_neighbors(X, 15)
     recall = np.mean([np.isin(found, expected).mean() for found, expected in zip(indices, true, strict=True)])
     assert recall > (0.95 if name not in ("duplicates", "grid") else 0)  # among equal distances any will do
+
+
+@pytest.fixture
+def half_precision(monkeypatch):
+    """Candidates proposed as on a GPU, from rows in float16 with sums in float32; gives the sizes of all searches."""
+    sizes, expanded = [], exact._expanded_squares
+
+    def counted(queries, points, dtype, unit):
+        sizes.append((dtype, len(queries)))
+        return expanded(queries, points, dtype, unit)
+
+    monkeypatch.setattr(exact, "_precisions", lambda device: [torch.float16, torch.float32, torch.float64])
+    monkeypatch.setattr(exact, "_half_products", lambda queries, points: queries.float() @ points.float().T)
+    monkeypatch.setattr(exact, "_expanded_squares", counted)
+    return sizes
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e6])
+@pytest.mark.parametrize("name", [*AWKWARD, "Cauchy", "one far row"])
+def test_neighbors_are_exact_where_candidates_are_proposed_in_float16(half_precision, name, unit):
+    rng = np.random.default_rng(0)
+    if name == "Cauchy":
+        X = rng.standard_cauchy(size=(600, 8))
+    elif name == "one far row":
+        X = np.vstack([rng.normal(size=(600, 8)), np.full((1, 8), 1e5)])
+    else:
+        X = awkward(name)
+    X = torch.from_numpy((unit * X).astype(np.float32))
+    _, distances = exact.exact_euclidean(X, 15)
+    true = torch.cdist(X.double(), X.double()).sort(dim=1).values[:, :15]
+    torch.testing.assert_close(distances.double(), true, rtol=1e-4, atol=1e-6 * true.max().item())
+
+
+def test_float16_leaves_few_rows_of_images_unsure(half_precision, mnist):
+    X = torch.from_numpy(mnist[0][:3000])
+    exact.exact_euclidean(X, 15)
+    n_queries = {dtype: sum(n for of, n in half_precision if of == dtype) for dtype, _ in half_precision}
+    assert n_queries[torch.float16] == 3000
+    assert n_queries.get(torch.float32, 0) < 300
+    assert torch.float64 not in n_queries
+
+
+def test_a_far_row_makes_no_other_row_unsure(monkeypatch):
+    """What was missed is near: the rounding of a row's candidates does not depend on the longest row."""
+    searched, candidates = [], exact._candidates
+    monkeypatch.setattr(
+        exact, "_candidates", lambda *args: searched.append((args[5], len(args[1]))) or candidates(*args)
+    )
+    rng = np.random.default_rng(0)
+    X = torch.from_numpy(np.vstack([rng.normal(size=(500, 5)), np.full((1, 5), 1e6)]).astype(np.float32))
+    exact.exact_euclidean(X, 15)
+    assert sum(n for dtype, n in searched if dtype == torch.float64) <= 1

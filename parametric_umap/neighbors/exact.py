@@ -13,9 +13,9 @@ CACHE_BYTES = 2**20  # of a processor's second level, in which gathered rows are
 def exact_euclidean(X, n_neighbors, queries=None, spare=8):
     """Find the Euclidean neighbours of dense rows among all rows.
 
-    The expanded square |x|² - 2xy + |y|² in float32 proposes `spare` candidates too many; their distances are then
-    taken from direct differences. A row whose last candidate lies within rounding error of its last neighbour could
-    have missed one: its candidates are proposed again in float64.
+    The expanded square |x|² - 2xy + |y|², in a low precision, proposes `spare` candidates too many; their distances are
+    then taken from direct differences. A row whose last candidate lies within rounding error of its last neighbour
+    could have missed one: its candidates are proposed again in the next higher precision, at last in float64.
 
     Parameters
     ----------
@@ -67,23 +67,39 @@ def roomy_device(device, n_bytes):
 def _search(X, n_neighbors, queries, count, n_bytes):
     indices = torch.empty((len(queries), n_neighbors), dtype=torch.int64, device=X.device)
     distances = torch.empty((len(queries), n_neighbors), dtype=torch.float32, device=X.device)
-    sure = torch.empty(len(queries), dtype=torch.bool, device=X.device)
+    sure = torch.zeros(len(queries), dtype=torch.bool, device=X.device)
     centre = middle(X)
     part = max(1, n_bytes // (8 * X.shape[1]))
-
-    def search(block, dtype):
-        candidates, bound, largest = _candidates(X, queries[block], count, centre, part, dtype)
-        indices[block], distances[block] = nearest_of(X, queries[block], candidates, n_neighbors)
-        sure[block] = distances[block, -1].square() <= bound - _rounding(X.shape[1]) * largest
-
-    block = max(1, n_bytes // (4 * min(len(X), part)))
     positions = torch.arange(len(queries), device=X.device)
-    for block_positions in positions.split(block):
-        search(block_positions, torch.float32)
-    if count < len(X):
-        for block_positions in positions[~sure].split(max(1, block // 2)):
-            search(block_positions, torch.float64)
+    precisions = _precisions(X.device)
+    unit = torch.maximum(X.amax(dim=0) - centre, centre - X.amin(dim=0)).max() if torch.float16 in precisions else None
+    for dtype in precisions:
+        block = max(1, n_bytes // (4 * min(len(X), part)) // (2 if dtype == torch.float64 else 1))
+        for here in positions.split(block):
+            candidates, bound, lengths = _candidates(X, queries[here], count, centre, part, dtype, unit)
+            indices[here], distances[here] = nearest_of(X, queries[here], candidates, n_neighbors)
+            # A row that was missed is nearer than the last neighbour, and so not much longer than the row itself.
+            farthest = distances[here, -1]
+            sure[here] = farthest.square() <= bound - _error(X.shape[1], 2 * lengths + farthest, dtype, unit)
+        if count == len(X):
+            break
+        positions = (~sure).nonzero()[:, 0]  # the one wait
+        if not len(positions):
+            break
     return indices, distances
+
+
+def _precisions(device):
+    """The precisions in which candidates are proposed, one after the other, until every row is sure.
+
+    A GPU multiplies float16 many times faster than float32, and can keep the sums in float32.
+    """
+    half = [torch.float16] if device.type == "cuda" and _multiplies_half_to_float32() else []
+    return [*half, torch.float32, torch.float64]
+
+
+def _multiplies_half_to_float32():
+    return "dtype" in torch.ops.aten.mm.overloads()  # torch 2.8 and later
 
 
 def middle(X):
@@ -149,42 +165,59 @@ def _direct_squares(X, rows, candidates):
     return gathered.sub_(X[rows, None]).square_().sum(dim=2)
 
 
-def _candidates(X, rows, count, centre, part, dtype):
-    """The `count` points nearest to each row by the expanded square, itself included, and the largest square kept.
+def _candidates(X, rows, count, centre, part, dtype, unit=None):
+    """The `count` points nearest to each row by the expanded square, itself included.
 
-    The last of the three is the square of the greatest numbers that were subtracted from each other.
+    Then a bound of the squared distances of all others, up to rounding, and the lengths of the rows.
     """
-    queries = X[rows].to(dtype) - centre
-    squares = queries.square().sum(dim=1)
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    queries = X[rows].to(wide) - centre
     starts = range(0, len(X), part)
     # One tensor for all parts: small ones that are kept between large ones that are freed would splinter the memory.
     values = queries.new_full((len(rows), len(starts), count), torch.inf)
     indices = torch.empty(values.shape, dtype=torch.int64, device=X.device)
-    norm = squares.new_zeros(())
     for place, start in enumerate(starts):
-        points = X[start : start + part].to(dtype) - centre
-        norms = torch.linalg.vector_norm(points, dim=1).square()
-        norm = torch.maximum(norm, norms.max())
-        expanded = torch.addmm(norms, queries, points.T, alpha=-2)
-        own = ((rows >= start) & (rows < start + len(points))).nonzero()[:, 0]
-        expanded[own, rows[own] - start] = -torch.inf
+        points = X[start : start + part].to(wide) - centre
+        expanded = _expanded_squares(queries, points, dtype, unit)
+        own = rows - start
+        is_here = (own >= 0) & (own < len(points))
+        own = own.clamp_(0, len(points) - 1)[:, None]
+        expanded.scatter_(1, own, torch.where(is_here[:, None], -torch.inf, expanded.gather(1, own)))
         n_kept = min(count, len(points))
         nearest = expanded.topk(n_kept, dim=1, largest=False)
         values[:, place, :n_kept] = nearest.values
         indices[:, place, :n_kept] = nearest.indices + start
     nearest = values.flatten(1).topk(count, dim=1, largest=False)
+    squares = queries.square().sum(dim=1)
     bound = nearest.values.amax(dim=1) + squares
-    return (
-        indices.flatten(1).gather(1, nearest.indices),
-        bound.float(),
-        (squares.sqrt() + norm.sqrt()).square().float(),
+    return indices.flatten(1).gather(1, nearest.indices), bound.float(), squares.sqrt().float()
+
+
+def _expanded_squares(queries, points, dtype, unit):
+    """|y|² - 2xy of all pairs, the products in the precision asked for."""
+    squares = torch.linalg.vector_norm(points, dim=1).square()
+    if dtype != torch.float16:
+        return torch.addmm(squares, queries, points.T, alpha=-2)
+    # The greatest number is brought to 1, since float16 ends at 65504.
+    scale = unit.clamp(min=torch.finfo(torch.float32).tiny)
+    return torch.addcmul(
+        squares, _half_products((queries / scale).half(), (points / scale).half()), -2 * scale.square()
     )
 
 
-def _rounding(width):
-    """The error of an expanded square in float32, as a share of the greatest numbers subtracted in it."""
+def _half_products(queries, points):  # only on a GPU
+    return torch.mm(queries, points.T, out_dtype=torch.float32)
+
+
+def _error(width, reach, dtype, unit):
+    """The most by which an expanded square may be wrong, where both rows together are at most as long as `reach`."""
     exact_products = torch.get_float32_matmul_precision() == "highest"  # else they may be TF32 or bfloat16
-    return (torch.finfo(torch.float32).eps if exact_products else 2**-7) * (4 + width**0.5)
+    share = (torch.finfo(torch.float32).eps if exact_products else 2**-7) * (4 + width**0.5)
+    if dtype != torch.float16:
+        return share * reach.square()
+    # A number is rounded by 2**-11 of itself, and below 2**-14 of the unit by 2**-25 of that. The errors in 2xy add up
+    # to at most 2**-9 |x||y|, where 4 |x||y| <= (|x| + |y|)², and to 2**-24 width**½ (|x| + |y|) of the unit.
+    return (share + 2**-11 + 2**-20) * reach.square() + 2**-24 * width**0.5 * unit * reach
 
 
 def exact_by_scikit_learn(X, queries, n_neighbors, metric, metric_kwds, n_jobs):
