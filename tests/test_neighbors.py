@@ -346,6 +346,32 @@ def test_cells_have_high_recall_on_awkward_data(only_cells, name, unit):
     assert (direct[some, 1:] <= farthest * (1 + 1e-6)).mean() > 0.96
 
 
+@pytest.mark.parametrize("block_bytes", [2**14, 2**25])
+@pytest.mark.parametrize("name", AWKWARD)
+def test_cells_in_batches_hold_what_they_hold_one_by_one(only_cells, monkeypatch, name, block_bytes):
+    """What a device does, run on the CPU. It looks at the nearest of all cells, and so misses no more."""
+    partitioned = neighbors.partitioned
+    X = torch.from_numpy(awkward(name).astype(np.float32))
+    rng = np.random.RandomState(0)
+    partition = partitioned._partition(X, rng)
+    monkeypatch.setattr(partitioned, "block_bytes", lambda device: block_bytes)
+    for rows, near in partitioned._near_cells(X, partition, min(6, len(partition.centres))):
+        found, squares = partitioned._nearest_cell_by_cell(X, partition, rows, near, 10)
+        batched, batched_squares = partitioned._nearest_in_batches(X, partition, rows, near, 10)
+        torch.testing.assert_close(
+            batched_squares, squares, rtol=1e-4, atol=1e-4 * float(squares[~squares.isinf()].median())
+        )
+        same = (found.sort(dim=1).values == batched.sort(dim=1).values).all(dim=1)
+        assert name in ("duplicates", "grid") or same[~squares.isinf().any(dim=1)].float().mean() > 0.99
+    monkeypatch.setattr(
+        partitioned, "_ways", lambda device: (partitioned._nearest_cells, partitioned._nearest_in_batches)
+    )
+    _, distances = nearest_neighbors(X.numpy(), 15, random_state=0)
+    true = cdist(X[:400], X)
+    farthest = np.partition(true, 14, axis=1)[:, 14:15]
+    assert (distances[:400, 1:] <= farthest * (1 + 1e-5)).mean() > 0.96
+
+
 def test_cells_are_reproducible_and_leave_random_states_alone(only_cells):
     X = awkward("unequal clusters").astype(np.float32)
     states = np.random.get_state()[1].copy(), torch.get_rng_state()

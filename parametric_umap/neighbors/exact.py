@@ -128,13 +128,12 @@ def nearest_of(X, rows, candidates, n_neighbors):
     distances : Tensor of shape (n_rows, n_neighbors), float32
         Their distances.
     """
-    few = max(
-        1, (CACHE_BYTES if X.device.type == "cpu" else block_bytes(X.device)) // (4 * candidates.shape[1] * X.shape[1])
-    )
+    n_bytes = CACHE_BYTES if X.device.type == "cpu" else block_bytes(X.device)
+    few = max(1, n_bytes // (4 * candidates.shape[1] * X.shape[1]))
     squares = torch.cat(
         [_direct_squares(X, *block) for block in zip(rows.split(few), candidates.split(few), strict=True)]
     )
-    squares[candidates == rows[:, None]] = -1
+    squares.masked_fill_(candidates == rows[:, None], -1)
     nearest = squares.topk(n_neighbors, dim=1, largest=False, sorted=True)
     return candidates.gather(1, nearest.indices), nearest.values.clamp(min=0).sqrt()
 

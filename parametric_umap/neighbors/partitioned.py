@@ -14,7 +14,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from ..principal_axes import axes_of, enough_rows
-from .exact import exact_euclidean, middle, nearest_of, nearest_points
+from .exact import block_bytes, exact_euclidean, middle, nearest_of, nearest_points
 
 RECALL = 0.98  # share of the sample's true neighbours that has to be found
 SLACK = 0.005  # of the recall measured on the sample
@@ -22,7 +22,8 @@ SAMPLE = 300
 VARIANCE = 0.95  # share of the variance on the axes that are tried first
 ROUNDS = 5  # of k-means
 PER_CELL = 12  # rows in the sample of k-means
-QUERIES = {"cpu": 2**13, "cuda": 2**16}  # rows that are searched at a time: a GPU wants few large products
+QUERIES = 2**13  # rows that are searched at a time
+QUERIES_ON_A_DEVICE = 2**16  # a GPU wants few large products
 AROUND = 12  # times as many cells as are searched for a row are near to its own
 SELECTION = 100  # the cost of selecting from a product of rows, as a number of features
 
@@ -142,14 +143,16 @@ def _k_means(points, n_cells, rng):
     centres = points[_draw(rng, points, n_cells)]
     for _ in range(ROUNDS):
         nearest = _nearest_centre(points, centres)
-        sizes = torch.bincount(nearest, minlength=len(centres))[:, None]
-        sums = torch.zeros_like(centres).index_add_(0, nearest, points)
-        centres = torch.where(sizes > 0, sums / sizes.clamp(min=1), centres)
+        sizes = torch.bincount(nearest, minlength=len(centres))
+        # Cell by cell: adding every row to its cell's sum would be another sum every time on a GPU.
+        ordered = points.index_select(0, nearest.argsort(stable=True))
+        sums = torch.segment_reduce(ordered, "sum", lengths=sizes, axis=0, unsafe=True)
+        centres = torch.where(sizes[:, None] > 0, sums / sizes.clamp(min=1)[:, None], centres)
     return centres
 
 
 def _nearest_centre(points, centres):
-    return torch.cat([_gaps(rows, centres).argmin(dim=1) for rows in points.split(QUERIES[points.device.type])])
+    return torch.cat([_gaps(rows, centres).argmin(dim=1) for rows in points.split(_n_queries(points.device))])
 
 
 def _gaps(points, centres):
@@ -192,8 +195,9 @@ def _search_cells(X, points, partition, n_probes, n_neighbors, count):
     indices = torch.empty((len(X), n_neighbors), dtype=torch.int64, device=X.device)
     distances = torch.empty((len(X), n_neighbors), dtype=torch.float32, device=X.device)
     short = []
-    for rows, near in _near_cells(points, partition, n_probes):
-        nearest, squares = _nearest_in_cells(points, partition, rows, near, count - 1)
+    near_cells, nearest_in = _ways(X.device)
+    for rows, near in near_cells(points, partition, min(n_probes, len(partition.centres))):
+        nearest, squares = nearest_in(points, partition, rows, near, count - 1)
         indices[rows], distances[rows] = nearest_of(X, rows, torch.cat([rows[:, None], nearest], dim=1), n_neighbors)
         short.append(rows[squares.isinf().any(dim=1)])
     short = torch.cat(short)  # of rows within reach
@@ -202,22 +206,34 @@ def _search_cells(X, points, partition, n_probes, n_neighbors, count):
     return indices, distances
 
 
+def _ways(device):
+    """How the cells near to each row are found, and how they are searched."""
+    on_cpu = _near_cells, _nearest_cell_by_cell
+    return on_cpu if device.type == "cpu" else (_nearest_cells, _nearest_in_batches)
+
+
+def _n_queries(device):
+    return QUERIES if device.type == "cpu" else QUERIES_ON_A_DEVICE
+
+
+# ---- On the CPU: many small products, none of them padded ----
+
+
 def _near_cells(points, partition, n_probes):
     """All rows, some at a time in the order of their cells, with the cells nearest to each.
 
     They are looked for among the cells that are near to its own.
     """
     order, cell, centres = partition
-    n_probes = min(n_probes, len(centres))
     around = _gaps(centres, centres).topk(min(AROUND * n_probes, len(centres)), dim=1, largest=False).indices
     near = torch.empty((len(points), n_probes), dtype=torch.int64, device=points.device)
     for cells, rows in zip(around, order.split(torch.bincount(cell).tolist()), strict=True):
         near[rows] = cells[_gaps(points[rows], centres[cells]).topk(n_probes, dim=1, largest=False).indices]
-    for rows in order.split(QUERIES[points.device.type]):
+    for rows in order.split(_n_queries(points.device)):
         yield rows, near[rows]
 
 
-def _nearest_in_cells(points, partition, rows, near, count):
+def _nearest_cell_by_cell(points, partition, rows, near, count):
     """The `count` points nearest to those of some rows in the cells near to each, and the squares of their distances.
 
     One matrix product compares all points that are near to a cell with those of the cell, relative to its centre, so
@@ -242,3 +258,61 @@ def _nearest_in_cells(points, partition, rows, near, count):
     width = squares.shape[1]
     places = starts[near.gather(1, nearest.indices // width)] + nearest.indices % width
     return order[places.clamp(max=len(points) - 1)], nearest.values
+
+
+# ---- On a device: few large products, of cells that are padded to the same size ----
+
+
+def _nearest_cells(points, partition, n_probes):
+    """All rows, some at a time in the order of their cells, with the cells nearest to each."""
+    for rows in partition.rows.split(_n_queries(points.device)):
+        gaps = _gaps(points.index_select(0, rows), partition.centres)
+        yield rows, gaps.topk(n_probes, dim=1, largest=False).indices
+
+
+def _nearest_in_batches(points, partition, rows, near, count):
+    """The same as `_nearest_cell_by_cell`; a batch of cells is searched by one batch of products."""
+    n_probes, width = near.shape[1], _largest_cell(points)
+    n_kept = min(count, width)
+    # One line more than there are pairs of a row and a cell: for what fills batches up.
+    values = torch.full((near.numel() + 1, n_kept), torch.inf, device=points.device)
+    found = torch.zeros((near.numel() + 1, n_kept), dtype=torch.int64, device=points.device)
+    for cells, pairs, is_pair in _batches_of_cells(near.flatten(), len(partition.centres), width, points.device):
+        queries = rows.index_select(0, (pairs // n_probes).flatten()).view_as(pairs)
+        members, squares = _squares_within(points, partition, cells, queries, width)
+        nearest = squares.topk(n_kept, dim=2, largest=False)
+        line = torch.where(is_pair, pairs, near.numel()).flatten()
+        values[line] = nearest.values.flatten(0, 1)
+        found[line] = members[:, None].expand_as(squares).gather(2, nearest.indices).flatten(0, 1)
+    nearest = values[:-1].view(len(near), -1).topk(count, dim=1, largest=False)
+    return found[:-1].view(len(near), -1).gather(1, nearest.indices), nearest.values
+
+
+def _batches_of_cells(near, n_cells, width, device):
+    """Cells that are near to about as many rows, as many as fit; the pairs of each, filled up, and which are some."""
+    pairs, n_pairs = near.argsort(stable=True), torch.bincount(near, minlength=n_cells)
+    starts = n_pairs.cumsum(dim=0) - n_pairs
+    by_size = n_pairs.argsort(descending=True, stable=True)
+    sizes = n_pairs.index_select(0, by_size).tolist()  # the one wait
+    first = 0
+    while first < n_cells and sizes[first]:
+        n_together = max(1, block_bytes(device) // (4 * sizes[first] * width))
+        cells = by_size[first : first + n_together]
+        places = torch.arange(sizes[first], device=device)
+        in_pairs = (starts.index_select(0, cells)[:, None] + places).clamp_(max=len(pairs) - 1)
+        yield cells, pairs[in_pairs], places < n_pairs.index_select(0, cells)[:, None]
+        first += n_together
+
+
+def _squares_within(points, partition, cells, queries, width):
+    """The members of cells, filled up, and the squared distances of each cell's queries to them, about its centre."""
+    order, cell, centres = partition
+    starts, sizes = _starts(cell, len(centres)), torch.bincount(cell, minlength=len(centres))
+    places = torch.arange(width, device=points.device)
+    is_member = places < sizes.index_select(0, cells)[:, None]
+    members = order[(starts.index_select(0, cells)[:, None] + places).clamp_(max=len(points) - 1)]
+    theirs, ours = (points[part] - centres.index_select(0, cells)[:, None] for part in (members, queries))
+    squares = torch.baddbmm(theirs.square().sum(dim=2)[:, None], ours, theirs.transpose(1, 2), alpha=-2)
+    squares += ours.square().sum(dim=2, keepdim=True)
+    squares.masked_fill_(~is_member[:, None] | (members[:, None] == queries[:, :, None]), torch.inf)
+    return members, squares
