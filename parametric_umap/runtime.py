@@ -6,13 +6,12 @@ from typing import Any
 from warnings import warn
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
 
 from .caching import cached
-from .engine import allotted_threads, new_generator, resolve_device, to_tensor, torch_settings
+from .engine import allotted_threads, new_generator, placed_rows, resolve_device, torch_settings
 from .on_device import OnDevice
 
 # How torch, and the libraries that it calls, say that a GPU's memory is full.
@@ -82,21 +81,8 @@ class Runtime:
         return new_generator(torch.device(device), self.seed(name))
 
     def place(self, X: Any) -> Any:
-        """Put dense rows of the host on the device, once for all stages, if it takes them twice.
-
-        Parameters
-        ----------
-        X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features)
-            The rows.
-
-        Returns
-        -------
-        X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features)
-            A tensor on the device; else the same, and every stage takes what it needs.
-        """
-        if self.device.type in ("cpu", "mps") or isinstance(X, torch.Tensor) or sp.issparse(X):
-            return X  # MPS has no float64
-        return to_tensor(X, self.device) if 2 * X.nbytes < torch.cuda.mem_get_info(self.device)[0] else X
+        """Put dense rows of the host on the device, once for all stages, if it takes them."""
+        return placed_rows(X, self.device)
 
     def run(self, stage: Any, *arguments: Any, metrics: tuple = (), **settings: Any) -> Any:
         """Run a stage of the fit, or look its result up; on the host, where the device has no room for it.

@@ -1,14 +1,19 @@
 """Rows of data as the network takes them: float32 tensors on the device, gathered by index."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
+from .staging import Staging, as_tensor, copy_into
 from .threads import allotted_threads, limited_threads
 
+# Rows that are looked at together hold so many bytes, in float64; on a device fewer, in their own type, since the next
+# ones are on their way meanwhile.
 CHUNK_BYTES = 2**27
+CHUNK_BYTES_ON_A_DEVICE = 2**25
 # Sparse rows that are wider once prepared stay sparse.
 DENSE_WIDTH = 256
 
@@ -35,13 +40,80 @@ def as_rows(X, prepare, device):
     if (sp.issparse(X) and width > DENSE_WIDTH) or 4 * X.shape[0] * width > _room(device):
         return HostRows(X, width, prepare, device)
     rows = torch.empty((X.shape[0], width), dtype=torch.float32, device=device)
-    for chunk in _chunks(X):
-        rows[chunk] = prepare(to_tensor(X[chunk], device))
+    for chunk, x in chunks_on(X, device):
+        rows[chunk] = prepare(x)
+    return rows
+
+
+def placed_rows(X, device):
+    """Put dense rows of the host on a device, once for all that is done with them there, if they fit.
+
+    Parameters
+    ----------
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
+        The rows.
+    device : torch.device
+        Where they are needed.
+
+    Returns
+    -------
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
+        A tensor on the device. The same where rows are sparse or a tensor, would take more than half of a GPU's free
+        memory, or the device is the CPU, or MPS, which has no float64.
+    """
+    if device.type in ("cpu", "mps") or isinstance(X, torch.Tensor) or sp.issparse(X) or X.nbytes > _room(device):
+        return X
+    rows = torch.empty(X.shape, dtype=as_tensor(X[:0]).dtype, device=device)
+    for chunk, x in chunks_on(X, device):
+        rows[chunk] = x
     return rows
 
 
 def _room(device):
     return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else np.inf
+
+
+def chunks_on(X, device):
+    """Bring rows to a device, some at a time, the next while the last are used.
+
+    Parameters
+    ----------
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
+        The rows.
+    device : torch.device
+        Where they are needed.
+
+    Yields
+    ------
+    chunk : slice
+        Which rows.
+    x : Tensor of shape (n_rows, n_features), float32 or float64
+        A dense copy of them on the device; float64 stays where the device has it.
+    """
+    if device.type == "cpu" or isinstance(X, torch.Tensor):
+        for chunk in _chunks(X, device):
+            yield chunk, to_tensor(X[chunk], device)
+        return
+    chunks = _chunks(X, device)
+    dtype = torch.float32 if X.dtype == np.float32 or device.type == "mps" else torch.float64
+    staging, coming = Staging(device, min(chunks[0].stop, X.shape[0]), X.shape[1], dtype), None
+    for chunk in [*chunks, None]:
+        ready = coming
+        if chunk is not None:
+            rows = X[chunk]
+            coming = chunk, staging.send(rows.shape[0], partial(copy_into, X=rows), _as_it_is)
+        if ready is not None:
+            yield ready[0], staging.received(ready[1])
+
+
+def _as_it_is(rows):
+    return rows
+
+
+def _chunks(X, device):
+    n_bytes, width = (CHUNK_BYTES, 8) if device.type == "cpu" else (CHUNK_BYTES_ON_A_DEVICE, X.dtype.itemsize)
+    n_rows = max(256, n_bytes // (width * X.shape[1]))
+    return [slice(start, start + n_rows) for start in range(0, X.shape[0], n_rows)]
 
 
 class HostRows:
@@ -65,8 +137,6 @@ class HostRows:
         self.dtype = torch.float32
         self.prepare = prepare
         self.device = device
-        from_the_host = device.type == "cuda" and not isinstance(X, torch.Tensor)
-        self.stream = torch.cuda.Stream(device) if from_the_host else None
 
     def __len__(self):
         return self.shape[0]
@@ -75,11 +145,7 @@ class HostRows:
         """Take rows by an index tensor; named as a tensor's own method. `dim` is 0."""
         if isinstance(self.X, torch.Tensor):
             return self.prepare(self.X.index_select(0, index.to(self.X.device)).to(self.device))
-        rows = to_tensor(self.X[index.cpu().numpy()], "cpu")
-        if self.stream is None:
-            return self.prepare(rows.to(self.device))
-        with torch.cuda.stream(self.stream):  # only on a GPU: beside the step that is running
-            return self.prepare(rows.pin_memory().to(self.device, non_blocking=True))
+        return self.prepare(to_tensor(self.X[index.cpu().numpy()], self.device))
 
     def batches(self, indices):
         """Take the rows of one batch after the other, the next while the last is used.
@@ -94,16 +160,28 @@ class HostRows:
         rows : Tensor of shape (n_rows, width), float32
             Those of the next batch.
         """
+        send, received = self._ways(max(map(len, indices)))
         with ThreadPoolExecutor(1) as background:
-            coming = [background.submit(self.index_select, 0, index) for index in indices[:1]]
+            coming = [background.submit(send, index) for index in indices[:1]]
             for index in [*indices[1:], None]:
-                rows = coming.pop().result()
-                if self.stream is not None:  # only on a GPU
-                    torch.cuda.current_stream(self.device).wait_stream(self.stream)
-                    rows.record_stream(torch.cuda.current_stream(self.device))
+                rows = received(coming.pop().result())
                 if index is not None:
-                    coming.append(background.submit(self.index_select, 0, index))
+                    coming.append(background.submit(send, index))
                 yield rows
+
+    def _ways(self, n_rows):
+        """How a batch of at most so many rows is sent, and received."""
+        if self.device.type == "cpu" or isinstance(self.X, torch.Tensor):
+            return partial(self.index_select, 0), _as_it_is
+        dtype = torch.float32 if self.X.dtype == np.float32 or self.device.type == "mps" else torch.float64
+        staging = Staging(self.device, n_rows, self.X.shape[1], dtype)
+        return lambda index: staging.send(len(index), partial(self._gather, index), self.prepare), staging.received
+
+    def _gather(self, index, rows):
+        if sp.issparse(self.X) or self.device.type == "mps":
+            copy_into(rows, self.X[index.cpu().numpy()])
+        else:
+            torch.index_select(as_tensor(self.X), 0, index.cpu(), out=rows)
 
 
 def feature_gap(rows, neighbors, n_samples=256):
@@ -158,13 +236,13 @@ def embed(prepare, network, X, device):
         If a coordinate is not finite: the rows lie so far from the fitted ones that the network overflows.
     """
     with limited_threads(allotted_threads()), torch.inference_mode():
-        parts = [network(prepare(to_tensor(X[chunk], device))).to(device_of(X)) for chunk in _chunks(X)]
+        parts = [network(prepare(x)) for _, x in chunks_on(X, device)]
     embedding = torch.cat(parts)
     if not embedding.isfinite().all():
         raise ValueError(
             "X has rows for which the encoder's output is not finite: they are too far from the fitted ones."
         )
-    return embedding
+    return embedding.to(device_of(X))
 
 
 def to_tensor(X, device):
@@ -178,8 +256,3 @@ def to_tensor(X, device):
 def device_of(X):
     """Where rows are: the device of a tensor, the CPU for those of NumPy and SciPy."""
     return X.device if isinstance(X, torch.Tensor) else torch.device("cpu")
-
-
-def _chunks(X):
-    n_rows = max(256, CHUNK_BYTES // (8 * X.shape[1]))
-    return [slice(start, start + n_rows) for start in range(0, X.shape[0], n_rows)]

@@ -1,0 +1,122 @@
+"""Rows of the host on their way to a device: two pinned buffers, one filled while the other is sent."""
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+
+class Staging:
+    """Sends rows to a device, beside what it computes.
+
+    The copy to a device runs by itself only out of pinned memory. A buffer is filled again once its last copy is over.
+    On a device that is not CUDA's everything happens one after the other.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the rows are needed.
+    n_rows, width : int
+        Number of rows that are sent at most at a time, and of their features.
+    dtype : torch.dtype
+        Their type.
+    """
+
+    def __init__(self, device, n_rows, width, dtype):
+        self.device = device
+        self.is_cuda = device.type == "cuda"
+        self.stream = torch.cuda.Stream(device) if self.is_cuda else None
+        self.buffers = [torch.empty((n_rows, width), dtype=dtype, pin_memory=self.is_cuda) for _ in range(2)]
+        self.sent = [torch.cuda.Event() for _ in range(2)] if self.is_cuda else [None, None]
+
+    def send(self, n_rows, fill, prepare):
+        """Send some rows.
+
+        Parameters
+        ----------
+        n_rows : int
+            How many.
+        fill : callable
+            Writes them into a tensor of shape (n_rows, width).
+        prepare : callable
+            Maps them, on the device, to what is needed of them there.
+
+        Returns
+        -------
+        sent : tuple of (Tensor, torch.cuda.Event or None)
+            For `received`.
+        """
+        self.buffers.reverse()
+        self.sent.reverse()
+        if self.is_cuda:  # only on a GPU
+            self.sent[0].synchronize()
+        rows = self.buffers[0][:n_rows]
+        fill(rows)
+        with torch.cuda.stream(self.stream) if self.is_cuda else nullcontext():
+            rows = rows.to(self.device, copy=True, non_blocking=True)
+            if self.is_cuda:  # only on a GPU
+                self.sent[0].record(self.stream)
+            rows = prepare(rows)
+            is_ready = torch.cuda.Event() if self.is_cuda else None
+            if self.is_cuda:  # only on a GPU
+                is_ready.record(self.stream)
+        return rows, is_ready
+
+    def received(self, sent):
+        """Take rows that were sent, in the stream that goes on with them.
+
+        Parameters
+        ----------
+        sent : tuple
+            What `send` gave.
+
+        Returns
+        -------
+        rows : Tensor
+            What `prepare` made of the rows.
+        """
+        rows, is_ready = sent
+        if self.is_cuda:  # only on a GPU
+            current = torch.cuda.current_stream(self.device)
+            current.wait_event(is_ready)
+            rows.record_stream(current)  # or the memory might be used anew by the stream that it came by
+        return rows
+
+
+def copy_into(rows, X):
+    """Write rows of the host into a tensor.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n_rows, n_features), float32 or float64
+        It is written, in several threads if it is large.
+    X : {ndarray, csr_matrix, csr_array} of shape (n_rows, n_features)
+        The rows.
+    """
+    if sp.issparse(X):
+        X.astype(rows.numpy().dtype, copy=False).toarray(out=rows.numpy())
+    else:
+        rows.copy_(as_tensor(X))
+
+
+def as_tensor(X):
+    """Look at an array as a tensor that shares its memory, and that nobody writes: the array may be read-only.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+        The rows.
+
+    Returns
+    -------
+    rows : Tensor of shape (n_rows, n_features)
+        A copy, where torch takes no such strides.
+    """
+    if min(X.strides, default=0) < 0:
+        X = X.copy()
+    if not X.flags.writeable:  # torch.from_numpy would warn, once for all
+        address = X.__array_interface__["data"][0]
+        X = np.asarray(SimpleNamespace(__array_interface__=X.__array_interface__ | {"data": (address, False)}, of=X))
+    return torch.from_numpy(X)
