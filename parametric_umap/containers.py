@@ -1,8 +1,11 @@
 """The containers that rows come in, beside those of NumPy and SciPy, and that an embedding goes out in.
 
-Torch tensors are always taken, arrays of the array API standard (https://data-apis.org/array-api) where scikit-learn's
-``array_api_dispatch`` is on. What lies on a CUDA device stays there, as a tensor; all else is looked at as an ndarray.
+Torch tensors are always taken, and so are arrays of the array API standard (https://data-apis.org/array-api) that lie
+on a CUDA device, such as CuPy's; those on the host where scikit-learn's ``array_api_dispatch`` is on. What lies on a
+CUDA device stays there, as a tensor; all else is looked at as an ndarray.
 """
+
+import sys
 
 import numpy as np
 import scipy.sparse as sp
@@ -130,19 +133,39 @@ def _viewed(X):
         return X.detach()
     if _standard_namespace(X) is None:
         return X
-    if X.__dlpack_device__()[0] == CPU:
+    if _is_on_the_host(X):
         return np.from_dlpack(X)
     if min(getattr(X, "strides", None) or [0]) < 0:  # from which torch makes no tensor
         X = X.copy()
-    return torch.from_dlpack(X)
+    try:
+        return torch.from_dlpack(X)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(
+            f"torch cannot read the {type(X).__module__}.{type(X).__qualname__} on its device ({error}); "
+            "bring it to the host as a NumPy array, or make a torch tensor of it."
+        ) from error
 
 
 def _standard_namespace(X):
-    """The library of an array of the standard, if scikit-learn is to call it; None for tensors and ndarrays, too."""
+    """The library of an array of the standard, which is asked for the answer; None for tensors and ndarrays, too.
+
+    scikit-learn must be told to call such libraries, but for arrays that are not on the host, such as CuPy's: as they
+    are no NumPy arrays without being copied, there is nothing else that could be meant.
+    """
     if isinstance(X, np.ndarray | torch.Tensor) or not hasattr(X, "__dlpack_device__"):
         return None
+    if not _is_on_the_host(X):
+        return X.__array_namespace__() if hasattr(X, "__array_namespace__") else _module_of(X)
     namespace, is_dispatched = get_namespace(X)
     return namespace if is_dispatched else None
+
+
+def _is_on_the_host(X):
+    return X.__dlpack_device__()[0] == CPU
+
+
+def _module_of(X):
+    return sys.modules[type(X).__module__.partition(".")[0]]
 
 
 def _stays(tensor):

@@ -422,8 +422,9 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Parameters
         ----------
         X : {array-like, sparse matrix, Tensor} of shape (n_samples, n_features)
-            Rows to be mapped; at least two. Sparse formats other than CSR are converted. Tensors on a CUDA device are
-            used there, and so are arrays of the array API standard where scikit-learn's ``array_api_dispatch`` is on.
+            Rows to be mapped; at least two. Sparse formats other than CSR are converted. Tensors and CuPy arrays on a
+            CUDA device are used there. Other arrays of the array API standard are taken where scikit-learn's
+            ``array_api_dispatch`` is on.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Targets, which are read only if `target_metric` says how: labels, or numbers.
         precomputed_distances : {array-like, sparse matrix} of shape (n_samples, n_samples), default=None
@@ -552,8 +553,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Returns
         -------
         embedding : {ndarray, Tensor} of shape (n_samples, n_components), float32
-            Their coordinates. If X is a tensor, or an array of the array API standard where scikit-learn's
-            ``array_api_dispatch`` is on, so are they, on the same device; `set_output` goes before.
+            Their coordinates. If X is a tensor, a CuPy array, or an array of the array API standard where
+            scikit-learn's ``array_api_dispatch`` is on, so are they, on the same device; `set_output` goes before.
 
         Raises
         ------

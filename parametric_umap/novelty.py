@@ -1,12 +1,14 @@
 """How far a row is from what a map was trained on; a network maps anything somewhere."""
 
+from math import isnan
+
 import numpy as np
 import scipy.sparse as sp
 import torch
 
 from .containers import as_numpy
 from .encoder import Standardize
-from .engine import allotted_threads, device_of, limited_threads, to_tensor
+from .engine import allotted_threads, chunks_on, device_of, limited_threads, to_tensor
 
 N_REFERENCES = 2000
 REFERENCE_BYTES = 2**21  # so that a model stays small where rows are wide
@@ -83,12 +85,12 @@ def reference_distance(prepare, references, device):
         input; 1 where all are equal.
     """
     with torch.inference_mode():
-        known = _View.of(prepare, references, device)
+        known = _View.of(prepare, to_tensor(references, device))
         squares = known.squares_to(known).fill_diagonal_(torch.inf)
         copies = squares <= EQUAL * known.squared_lengths()[:, None]
         nearest = squares.masked_fill_(copies, torch.inf).amin(dim=1).sqrt_()
-        nearest = nearest[nearest.isfinite()]
-    return float(nearest.median()) if len(nearest) else 1.0
+        distance = nearest.masked_fill_(nearest.isinf(), torch.nan).nanmedian().item()
+    return 1.0 if isnan(distance) else distance
 
 
 def novelty(prepare, X, references, unit, device):
@@ -117,13 +119,14 @@ def novelty(prepare, X, references, unit, device):
         less it is like any.
     """
     with limited_threads(allotted_threads()), torch.inference_mode():
-        known = _View.of(prepare, references, device)
+        known = _View.of(prepare, to_tensor(references, device))
         n_rows = max(256, CHUNK_BYTES // (4 * max(X.shape[1], references.shape[0])))
-        parts = []
-        for start in range(0, X.shape[0], n_rows):
-            view = _View.of(prepare, X[start : start + n_rows], device)
-            parts.append(view.squares_to(known).amin(dim=1).clamp_(min=0).sqrt_().div_(unit).to(device_of(X)))
-    return torch.cat(parts)
+        parts = [
+            _View.of(prepare, x).squares_to(known).amin(dim=1).clamp_(min=0).sqrt_().div_(unit)
+            for _, chunk in chunks_on(X, device)
+            for x in chunk.split(n_rows)
+        ]
+    return torch.cat(parts).to(device_of(X))
 
 
 class _View:
@@ -134,10 +137,9 @@ class _View:
         self.unseen = unseen
 
     @classmethod
-    def of(cls, prepare, X, device):
-        x = to_tensor(X, device)
+    def of(cls, prepare, x):
         if not isinstance(prepare, Standardize):
-            return cls(x.float(), torch.zeros((), device=device))
+            return cls(x.float(), torch.zeros((), device=x.device))
         scaled = prepare.scaled(x)
         rows = scaled if prepare.axes is None else scaled @ prepare.axes
         unseen = (scaled.square().sum(dim=1) - rows.square().sum(dim=1)).clamp(min=0)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+import torch.fx.experimental._config
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -36,6 +37,39 @@ def no_hidden_waits():
         yield
 
 
+@contextmanager
+def known_waits(*answers):
+    """Count what waits for the pretended device, in a stage that must: numbers that it asks for are given in turn.
+
+    What ``nonzero`` finds is everything. Copies and mixed devices fail.
+
+    Yields
+    ------
+    waits : list of str
+        What has waited so far.
+    """
+    waits = []
+    assumed = torch.fx.experimental._config.patch(meta_nonzero_assume_all_nonzero=True)
+    with assumed, _Copies(), _Answers(waits, iter(answers)), _Waits(waits):
+        yield waits
+
+
+class _Answers(TorchFunctionMode):
+    """Gives numbers where some of the pretended device are asked for."""
+
+    asked = {torch.Tensor.item, torch.Tensor.tolist, torch.Tensor.__bool__, torch.Tensor.__int__, torch.equal}
+
+    def __init__(self, waits, answers):
+        super().__init__()
+        self.waits, self.answers = waits, answers
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function in self.asked and _is_pretended(args[0]):
+            self.waits.append(function.__name__)
+            return next(self.answers)
+        return function(*args, **(kwargs or {}))
+
+
 class _Copies(TorchFunctionMode):
     """Tensors that are made of numbers of the host."""
 
@@ -49,8 +83,9 @@ class _Copies(TorchFunctionMode):
 class _Waits(TorchDispatchMode):
     """Operations by which the host waits for the device."""
 
-    def __init__(self):
+    def __init__(self, waits=None):
         super().__init__()
+        self.waits = waits  # where known ones are counted
         self.numbers = []  # tensors of a Python number, as putting by index makes them
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
@@ -68,7 +103,9 @@ class _Waits(TorchDispatchMode):
         return result
 
     def _check(self, function, args, tensors):
-        if function in WAITS:
+        if function in WAITS and self.waits is not None:
+            self.waits.append(function.__name__)
+        elif function in WAITS:
             raise Hidden(f"{function} waits for the device")
         if any(tensor.ndim and not _is_pretended(tensor) for tensor in tensors):
             raise Hidden(f"{function} takes tensors of the host and of the device")

@@ -1,8 +1,6 @@
 """Tensors, arrays of the array API standard and frames come in as NumPy's arrays do, and embeddings go out in kind."""
 
-import re
-from functools import partial
-from pathlib import Path
+from types import SimpleNamespace
 
 import array_api_strict
 import numpy as np
@@ -12,6 +10,7 @@ import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 import torch
+from scipy.spatial.distance import cdist
 from sklearn import config_context
 from sklearn.datasets import load_digits
 
@@ -318,13 +317,66 @@ def test_frames_of_all_libraries_are_mapped_and_leave_their_names(as_frame, dtyp
         umap.transform(as_frame(dict(zip(names[::-1], X.astype(dtype).T, strict=True))))
 
 
-def test_the_guides_recipe_for_anndata_puts_the_map_where_scanpy_looks():
-    anndata = pytest.importorskip("anndata")
-    recipe = re.search(r"```py\n(.*?)```", (Path(__file__).parents[1] / "docs/guide.md").read_text(), flags=re.DOTALL)
-    for rows in (X, sp.csr_matrix(X)):
-        names = {"anndata": anndata, "ParametricUMAP": partial(ParametricUMAP, **QUICK), "X_train": rows}
-        exec(recipe[1].replace("random_state=0", ""), names)
-        np.testing.assert_array_equal(names["adata"].obsm["X_umap"], names["umap"].embedding_)
+class OnCuda:
+    """An array as CuPy's: it lies on a CUDA device, and becomes no NumPy array by itself."""
+
+    def __init__(self, array):
+        self.array = np.asarray(array)
+
+    device = "cuda:0"
+    shape = property(lambda self: self.array.shape)
+    strides = property(lambda self: self.array.strides)
+
+    def __dlpack_device__(self):
+        return (2, 0)
+
+    def __dlpack__(self, **how):
+        raise AssertionError("torch is asked for")
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")
+
+    def __array_namespace__(self):
+        return SimpleNamespace(from_dlpack=OnCuda)
+
+    def copy(self):
+        return OnCuda(self.array.copy())
+
+    def __len__(self):
+        return len(self.array)
+
+
+@pytest.fixture
+def cuda_arrays(monkeypatch):
+    """torch reads them as if they were on its device."""
+    monkeypatch.setattr(torch, "from_dlpack", lambda given: torch.from_numpy(given.array))
+    monkeypatch.setattr(containers, "_stays", lambda tensor: True)
+
+
+def test_arrays_on_a_cuda_device_are_taken_and_answered_without_being_asked_for(cuda_arrays):
+    expected = ParametricUMAP(target_metric="categorical", **QUICK).fit(X, y)
+    umap = ParametricUMAP(target_metric="categorical", **QUICK)
+    for answer, embedding in (
+        (umap.fit_transform(OnCuda(X), OnCuda(y)), expected.embedding_),
+        (umap.transform(OnCuda(X_new)), expected.transform(X_new)),
+        (umap.transform(OnCuda(X_new[::-1])), expected.transform(X_new)[::-1]),
+        (umap.novelty_score(OnCuda(X_new)), expected.novelty_score(X_new)),
+    ):
+        assert isinstance(answer, OnCuda)
+        np.testing.assert_allclose(answer.array, embedding, rtol=1e-5, atol=1e-5)
+    assert isinstance(umap.embedding_, np.ndarray)
+    assert isinstance(umap.set_output(transform="pandas").transform(OnCuda(X_new)), pd.DataFrame)
+    given = {"precomputed_distances": OnCuda(cdist(X, X)), "landmark_positions": OnCuda(expected.embedding_)}
+    assert ParametricUMAP(init=OnCuda(X[:, 20:22]), **QUICK).fit(OnCuda(X), **given).embedding_.shape == (200, 2)
+
+
+def test_an_array_that_torch_cannot_read_is_told_in_words(monkeypatch):
+    def refused(given):
+        raise BufferError("unsupported device 14")
+
+    monkeypatch.setattr(torch, "from_dlpack", refused)
+    with pytest.raises(TypeError, match=r"torch cannot read the test_tensors\.OnCuda .* bring it to the host"):
+        ParametricUMAP(**QUICK).fit(OnCuda(X))
 
 
 @pytest.mark.cuda
@@ -365,10 +417,11 @@ def test_a_cuda_tensor_is_fitted_by_every_way_of_the_fit(metric, init):
 
 
 @pytest.mark.cuda
-def test_cupy_arrays_are_answered_by_cupy():
+@pytest.mark.parametrize("dispatch", [False, True])
+def test_cupy_arrays_are_answered_by_cupy(dispatch):
     cupy = pytest.importorskip("cupy")
     rows = cupy.asarray(X)
-    with config_context(array_api_dispatch=True):
+    with config_context(array_api_dispatch=dispatch):
         umap = ParametricUMAP(**QUICK)
         for answer in (umap.fit_transform(rows), umap.transform(rows[::-1])[::-1], umap.novelty_score(rows)):
             assert isinstance(answer, cupy.ndarray)
