@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from .containers import as_numpy
 from .encoder import parts
 from .engine import embed
-from .novelty import reference_distance
 from .progress import PHASES
 from .terms import embedded_log_radii, log_radii
 from .typing import FloatArray
@@ -75,7 +74,7 @@ class FittedMap:
             b_=plan.b,
             loss_curve_={name: np.array(values, dtype=np.float64) for name, values in losses.items()},
             reference_rows_=data.references,
-            reference_distance_=reference_distance(prepare, data.references, device),
+            reference_distance_=problem.reference_distance,
             n_samples_seen_=data.n_samples_seen,
             device_=device,
             **_radii(data, problem, prepare, network) if plan.keeps_radii else {},

@@ -12,6 +12,7 @@ from .fit_data import FitData
 from .fitted import FittedMap
 from .graph import Graph
 from .neighbors import Neighbors
+from .novelty import reference_distance
 from .plan import Plan
 from .progress import Progress
 from .typing import FloatArray
@@ -35,6 +36,8 @@ class Problem:
         The same; without, where the encoder puts the rows before it learns.
     landmarks : ndarray of shape (n_samples, n_components), float32, or None
         Where rows should lie, NaN where they are free.
+    reference_distance : float
+        How far the rows that are kept lie from each other.
     seed : int
         Of what is searched once more after training.
     """
@@ -45,6 +48,7 @@ class Problem:
     positions: torch.Tensor | None
     init_embedding: torch.Tensor
     landmarks: FloatArray | None
+    reference_distance: float
     seed: int
 
     @property
@@ -83,14 +87,26 @@ def fit_map(data: FitData, plan: Plan, progress: Progress) -> FittedMap:
             progress.stage("initial positions", plan.init)
             positions = plan.find_positions(data, rows, graph, runtime)
 
-        first = embed(*parts(encoder), rows, runtime.device) if positions is None else positions
-        problem = Problem(rows, neighbors, graph, positions, first, data.landmarks, runtime.seed("stages"))
+        prepare, network = parts(encoder)
+        problem = Problem(
+            rows=rows,
+            neighbors=neighbors,
+            graph=graph,
+            positions=positions,
+            init_embedding=embed(prepare, network, rows, runtime.device) if positions is None else positions,
+            landmarks=data.landmarks,
+            reference_distance=reference_distance(prepare, data.references, runtime.device),
+            seed=runtime.seed("stages"),
+        )
         model, training = plan.make_training(problem, encoder, runtime)
         fitted = partial(FittedMap.of, data, problem, model, training, plan)
+
+        def attributes_of_now():
+            return fitted(copied=True).attributes()
+
         for phase in training.phases:
             detail = f"{phase.n_epochs} epochs of {phase.batches_per_epoch} batches on {runtime.device}"
-            as_if_stopped = lambda: fitted(copied=True).attributes()  # noqa: E731
-            with progress.phase(phase, detail, as_if_stopped), training.within(phase):
+            with progress.phase(phase, detail, attributes_of_now), training.within(phase):
                 for epoch in range(1, phase.n_epochs + 1):
                     if progress.epoch(phase, epoch, training.run_epoch()):
                         break

@@ -464,7 +464,7 @@ def test_neighbors_on_a_gpu_are_exact(ordinary, metric):
 @pytest.mark.cuda
 @pytest.mark.parametrize("name", AWKWARD)
 def test_cells_on_a_gpu_have_high_recall(monkeypatch, name):
-    monkeypatch.setattr(neighbors.search, "PARTITIONED_WORK", {"cuda": 0})
+    monkeypatch.setattr(neighbors.search, "PARTITIONED_WORK", {"cuda": 0, "cpu": 3e10})
     X = awkward(name).astype(np.float32 if name != "far rows" else np.float64)
     indices, _ = nearest_neighbors(X, 15, device="cuda", random_state=0)
     true, _ = nearest_neighbors(X, 15)

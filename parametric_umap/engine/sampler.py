@@ -131,7 +131,8 @@ def _cumulative_shares(weights):
     They are summed as integers: floating-point sums of a GPU are not the same every time.
     """
     unit = 2.0 ** (52 - max(len(weights) - 1, 1).bit_length())  # so that the sum is exact in float64
-    largest = weights.double().max().clamp(min=torch.finfo(torch.float64).tiny)
+    weights = weights.double()
+    largest = weights.max().clamp(min=torch.finfo(torch.float64).tiny)
     cumulative = (weights / largest * unit).round_().long().cumsum(dim=0).double()
     return cumulative / cumulative[-1]
 

@@ -121,7 +121,7 @@ class Training:
         x : Tensor of shape (n_encoded, n_features)
             The rows to be encoded.
         encoded : Tensor of shape (n_encoded,), int64
-            Their indices.
+            Their indices; only read if there are terms.
         position_in_batch : Tensor of shape (n_rows,), int64
             Which of them each row of the batch is.
         batch : sequence of Tensor
@@ -163,12 +163,13 @@ class Training:
         return float(sum(map(self._step_of_tensor, zip(*batches, strict=True))))
 
     def _run_from_the_host(self, batches):
-        device = self.rows.device
+        device, has_terms = self.rows.device, bool(self.phase.terms)
         encoded, positions = zip(*map(_each_once, batches[0].cpu()), strict=True)
+        positions = torch.stack(positions).to(device)  # one copy for the epoch
         total = 0
         with closing(self.rows.batches(encoded)) as coming:  # its thread ends with the epoch, an interrupted one too
             for x, index, position, *batch in zip(coming, encoded, positions, *batches, strict=True):
-                total += self.step(x, index.to(device), position.to(device), batch)
+                total += self.step(x, index.to(device) if has_terms else index, position, batch)
         return float(total)
 
 
