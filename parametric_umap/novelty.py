@@ -89,7 +89,7 @@ def reference_distance(prepare, references, device):
         squares = known.squares_to(known).fill_diagonal_(torch.inf)
         copies = squares <= EQUAL * known.squared_lengths()[:, None]
         nearest = squares.masked_fill_(copies, torch.inf).amin(dim=1).sqrt_()
-        distance = nearest.masked_fill_(nearest.isinf(), torch.nan).nanmedian().item()
+        distance = nearest.masked_fill_(nearest.isinf(), torch.nan).cpu().nanmedian().item()  # the one wait
     return 1.0 if isnan(distance) else distance
 
 

@@ -207,7 +207,7 @@ def feature_gap(rows, neighbors, n_samples=256):
     sample = torch.linspace(0, len(rows) - 1, min(n_samples, len(rows)), dtype=torch.float64).long().to(device)
     nearest = neighbors.indices[:, 1].index_select(0, sample).long()
     sampled, near = (rows.index_select(0, index) for index in (sample, nearest.clamp(min=0)))
-    distances = torch.where(nearest >= 0, (sampled - near).norm(dim=1), torch.nan)
+    distances = torch.where(nearest >= 0, (sampled - near).norm(dim=1), torch.nan).cpu()  # the one wait
     return torch.nan_to_num(distances.nanmedian(), nan=0.0, posinf=torch.inf).item() / rows.shape[1] ** 0.5
 
 

@@ -3,6 +3,7 @@
 import torch
 
 from ..graph import Graph
+from ..on_device import float64_device
 
 NEIGHBORHOOD_SIZE = 16
 
@@ -28,7 +29,7 @@ class EdgeSampler:
     def __init__(self, graph, device):
         graph = Graph.of(graph, device)
         self.edges = torch.stack([graph.heads, graph.ends.long()], dim=1)
-        self.cumulative = _cumulative_shares(graph.weights)
+        self.cumulative = _cumulative_shares(graph.weights.to(float64_device(device)))
         self.weights = 1 - torch.eye(2, device=device)
 
     def draw(self, n_batches, n_groups, generator):
@@ -48,10 +49,11 @@ class EdgeSampler:
         weights : Tensor of shape (n_batches, n_groups, 2, 2), float32
             1 between the two: its weight in the graph is how often an edge is drawn.
         """
-        shape, device = (n_batches, n_groups), self.cumulative.device
-        position = torch.rand(shape, dtype=torch.float64, generator=generator, device=device)
+        shape = (n_batches, n_groups)
+        position = torch.rand(shape, dtype=torch.float64, generator=generator, device=generator.device)
+        position = position.to(self.cumulative.device)
         edge = torch.searchsorted(self.cumulative, position, right=True).clamp_(max=len(self.cumulative) - 1)
-        return self.edges[edge], self.weights.expand(*shape, 2, 2)
+        return self.edges[edge.to(self.edges.device)], self.weights.expand(*shape, 2, 2)
 
 
 class NeighborhoodSampler:
@@ -100,8 +102,8 @@ class NeighborhoodSampler:
             The weights of the edges between them, symmetric.
         """
         n_drawn = n_batches * n_groups
-        seeds = torch.randint(len(self.members), (n_drawn,), generator=generator, device=self.members.device)
-        members = self.members.index_select(0, seeds)
+        seeds = torch.randint(len(self.members), (n_drawn,), generator=generator, device=generator.device)
+        members = self.members.index_select(0, seeds.to(self.members.device))
         weights = self._weights_within(members).view(n_batches, n_groups, self.group_size, self.group_size)
         return members.view(n_batches, n_groups, self.group_size), weights
 
