@@ -1,5 +1,9 @@
 """Tensors, arrays of the array API standard and frames come in as NumPy's arrays do, and embeddings go out in kind."""
 
+import re
+from functools import partial
+from pathlib import Path
+from textwrap import dedent
 from types import SimpleNamespace
 
 import array_api_strict
@@ -315,6 +319,18 @@ def test_frames_of_all_libraries_are_mapped_and_leave_their_names(as_frame, dtyp
     np.testing.assert_array_equal(umap.transform(frame), Z)
     with pytest.raises(ValueError, match="feature names should match those that were passed during fit"):
         umap.transform(as_frame(dict(zip(names[::-1], X.astype(dtype).T, strict=True))))
+
+
+def test_the_guides_recipe_for_anndata_puts_the_map_where_scanpy_looks():
+    guide = (Path(__file__).parents[1] / "docs/guide/scikit_learn.rst").read_text()
+    recipe = re.search(r"^AnnData$.*?code-block:: python\n(.*?)^\S", guide, flags=re.DOTALL | re.MULTILINE)[1]
+    adata, new = (SimpleNamespace(obsm={"X_pca": rows}) for rows in (X, X_new))
+    exec(
+        dedent(recipe), {"adata": adata, "new": new, "ParametricUMAP": partial(ParametricUMAP, **QUICK)}
+    )  # the recipe seeds it, too
+    expected = ParametricUMAP(**QUICK).fit(X)
+    np.testing.assert_array_equal(adata.obsm["X_umap"], expected.embedding_)
+    np.testing.assert_array_equal(new.obsm["X_umap"], expected.transform(X_new))
 
 
 class OnCuda:

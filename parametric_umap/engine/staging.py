@@ -30,6 +30,8 @@ class Staging:
         self.stream = torch.cuda.Stream(device) if self.is_cuda else None
         self.buffers = [torch.empty((n_rows, width), dtype=dtype, pin_memory=self.is_cuda) for _ in range(2)]
         self.sent = [torch.cuda.Event() for _ in range(2)] if self.is_cuda else [None, None]
+        if self.is_cuda:  # only on a GPU: what `prepare` reads may still be on its way
+            self.stream.wait_stream(torch.cuda.current_stream(device))
 
     def send(self, n_rows, fill, prepare):
         """Send some rows.
