@@ -142,6 +142,7 @@ def test_components_of_one_and_two_nodes():
     blocks = [np.zeros((1, 1)), 1 - np.eye(2), 1 - np.eye(2), np.zeros((1, 1)), weighted_graph(rectangle(40))]
     graph = sp.csr_array(sp.block_diag(blocks))
     X = np.repeat(10 * rng.normal(size=(5, 3)), [1, 2, 2, 1, 40], axis=0) + 0.1 * rng.normal(size=(46, 3))
+    assert np.isfinite(layout_of(graph, 2, 1e6 * X)).all()  # whatever the way to the next component
     layout = layout_of(graph, 2, X)
     assert np.isfinite(layout).all()
     assert len(np.unique(layout.round(9), axis=0)) == 46

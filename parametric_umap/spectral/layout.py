@@ -90,7 +90,7 @@ def layout_of(X: Matrix, graph: Graph, n_components: int, random_state: np.rando
 def _within(radius, layout, centre):
     """A layout around a centre, of this radius in the widest coordinate."""
     largest = layout.abs().max().clamp(min=torch.finfo(layout.dtype).tiny)
-    return torch.from_numpy(centre).to(layout.device) + layout * (radius / largest)
+    return torch.from_numpy(centre).to(layout.device) + radius * layout / largest
 
 
 def _parts(graph, order, sizes):
