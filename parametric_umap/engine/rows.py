@@ -10,9 +10,8 @@ import torch
 from .staging import Staging, as_tensor, copy_into
 from .threads import allotted_threads, limited_threads
 
-# Rows that are looked at together hold so many bytes, in float64; on a device fewer, in their own type, since the next
-# ones are on their way meanwhile.
-CHUNK_BYTES = 2**27
+# Rows that are looked at together hold so many bytes, on the CPU in float64.
+CHUNK_BYTES = 2**25
 CHUNK_BYTES_ON_A_DEVICE = 2**25
 # Sparse rows that are wider once prepared stay sparse.
 DENSE_WIDTH = 256
