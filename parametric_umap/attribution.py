@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from sklearn.utils import Bunch
 
-from .containers import as_numpy
-from .engine import allotted_threads, limited_threads, to_tensor
+from .containers import as_numpy, to_tensor
+from .engine import allotted_threads, limited_threads
 
 CHUNK_BYTES = 2**26
 

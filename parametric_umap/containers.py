@@ -99,6 +99,43 @@ def as_numpy(given):
     return (given.double() if given.dtype == torch.bfloat16 else given).numpy(force=True)
 
 
+def to_tensor(X, device):
+    """Copy rows to a dense tensor.
+
+    Parameters
+    ----------
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_rows, n_features), float32 or float64
+        The rows.
+    device : str or torch.device
+        Where the tensor is to be.
+
+    Returns
+    -------
+    rows : Tensor of shape (n_rows, n_features), float32 or float64
+        A copy on the device; float64 stays where the device has it.
+    """
+    if isinstance(X, torch.Tensor):
+        return X.to(device, copy=True, memory_format=torch.contiguous_format)
+    X = X.toarray() if sp.issparse(X) else np.array(X, order="C")
+    return torch.from_numpy(X).to(device, dtype=torch.float32 if torch.device(device).type == "mps" else None)
+
+
+def device_of(X):
+    """Say where rows are.
+
+    Parameters
+    ----------
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_rows, n_features)
+        The rows.
+
+    Returns
+    -------
+    device : torch.device
+        That of a tensor; the CPU for rows of NumPy and SciPy.
+    """
+    return X.device if isinstance(X, torch.Tensor) else torch.device("cpu")
+
+
 def array_namespace(X):
     """The library of an array: torch for tensors, else numpy. What both call the same, both do the same."""
     return torch if isinstance(X, torch.Tensor) else np

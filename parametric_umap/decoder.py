@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from .containers import device_of, to_tensor
 from .encoder import Encoder, Perceptron, as_module
-from .engine import allotted_threads, device_of, limited_threads, to_tensor
+from .engine import allotted_threads, limited_threads
 
 
 class Restore(nn.Module):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .engine import to_tensor
+from .containers import to_tensor
 from .moments import moments_of
 from .principal_axes import principal_axes
 

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from .engine import device_of, to_tensor
+from .containers import device_of, to_tensor
 
 # Numbers of the rows that are looked at together.
 CHUNK_SIZE = {"cpu": 2**21}

@@ -6,9 +6,9 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from .containers import as_numpy
+from .containers import as_numpy, device_of, to_tensor
 from .encoder import Standardize
-from .engine import allotted_threads, chunks_on, device_of, limited_threads, to_tensor
+from .engine import allotted_threads, chunks_on, limited_threads
 
 N_REFERENCES = 2000
 REFERENCE_BYTES = 2**21  # so that a model stays small where rows are wide

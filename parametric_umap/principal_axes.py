@@ -5,8 +5,7 @@ import scipy.sparse as sp
 import torch
 from sklearn.utils.extmath import randomized_svd
 
-from .containers import as_numpy
-from .engine import device_of, to_tensor
+from .containers import as_numpy, device_of, to_tensor
 
 # The whole spectrum of the covariance is quick up to this width.
 FULL_WIDTH = 1024

@@ -2,7 +2,7 @@
 
 from .devices import body_precision, device_or_cpu, new_generator, resolve_device
 from .phases import MainEmbedding, SpectralInit, Term
-from .rows import as_rows, chunks_on, device_of, embed, feature_gap, placed_rows, to_tensor
+from .rows import as_rows, chunks_on, embed, feature_gap, placed_rows
 from .sampler import SAMPLERS, EdgeSampler, NeighborhoodSampler
 from .threads import allotted_threads, limited_threads
 from .torch_settings import torch_settings
@@ -20,7 +20,6 @@ __all__ = [
     "as_rows",
     "body_precision",
     "chunks_on",
-    "device_of",
     "device_or_cpu",
     "embed",
     "feature_gap",
@@ -28,7 +27,6 @@ __all__ = [
     "new_generator",
     "placed_rows",
     "resolve_device",
-    "to_tensor",
     "torch_settings",
     "train",
     "training_mode",

@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from ..containers import device_of, to_tensor
 from .staging import Staging, as_tensor, copy_into
 from .threads import allotted_threads, limited_threads
 
@@ -242,16 +243,3 @@ def embed(prepare, network, X, device):
             "X has rows for which the encoder's output is not finite: they are too far from the fitted ones."
         )
     return embedding.to(device_of(X))
-
-
-def to_tensor(X, device):
-    """Copy rows to a dense tensor on the device; float64 stays where the device has it."""
-    if isinstance(X, torch.Tensor):
-        return X.to(device, copy=True, memory_format=torch.contiguous_format)
-    X = X.toarray() if sp.issparse(X) else np.array(X, order="C")
-    return torch.from_numpy(X).to(device, dtype=torch.float32 if torch.device(device).type == "mps" else None)
-
-
-def device_of(X):
-    """Where rows are: the device of a tensor, the CPU for those of NumPy and SciPy."""
-    return X.device if isinstance(X, torch.Tensor) else torch.device("cpu")
