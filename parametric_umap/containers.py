@@ -6,11 +6,12 @@ CUDA device stays there, as a tensor; all else is looked at as an ndarray.
 """
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from sklearn import config_context
+from sklearn import config_context, get_config
 from sklearn.utils import assert_all_finite
 from sklearn.utils._array_api import get_namespace
 
@@ -41,17 +42,30 @@ def checked_rows(X, check, *, input_name="X", estimator_name=None):
         If `check` refuses such rows, or a tensor is not dense.
     """
     X = _viewed(X)
+    names = {"estimator_name": estimator_name, "input_name": input_name}
     if not isinstance(X, torch.Tensor):
-        return check(X)
+        return _finite(X, check, **names)
     if X.layout is not torch.strided:
         raise ValueError(f"{input_name} is a {X.layout} tensor; it must be a dense one, or a sparse matrix of SciPy.")
     if not _stays(X) or X.ndim != 2 or X.is_complex():
-        return check(as_numpy(X))
+        return _finite(as_numpy(X), check, **names)
     with config_context(assume_finite=True):
         check(np.broadcast_to(np.float32(0), X.shape))  # the shape alone, which takes no memory
     X = X if X.dtype in (torch.float32, torch.float64) else X.double()
-    assert_all_finite(as_numpy(torch.stack(X.aminmax())), estimator_name=estimator_name, input_name=input_name)
+    assert_all_finite(as_numpy(torch.stack(X.aminmax())), **names)
     return X
+
+
+def _finite(X, check, **names):
+    """Check rows of the host. Their sum, which takes all threads, says whether each number has to be looked at."""
+    if get_config()["assume_finite"]:
+        return check(X)
+    with config_context(assume_finite=True):
+        rows = check(X)
+    numbers = rows.data if sp.issparse(rows) else rows
+    if not as_tensor(numbers).sum().isfinite():
+        assert_all_finite(numbers, **names)
+    return rows
 
 
 def in_container_of(X, result):
@@ -97,6 +111,27 @@ def as_numpy(given):
         return given
     given = given.cpu()
     return (given.double() if given.dtype == torch.bfloat16 else given).numpy(force=True)
+
+
+def as_tensor(X):
+    """Look at an array as a tensor that shares its memory, and that nobody writes: the array may be read-only.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+        The rows.
+
+    Returns
+    -------
+    rows : Tensor of shape (n_rows, n_features)
+        A copy, where torch takes no such strides.
+    """
+    if min(X.strides, default=0) < 0:
+        X = X.copy()
+    if not X.flags.writeable:  # torch.from_numpy would warn, once for all
+        address = X.__array_interface__["data"][0]
+        X = np.asarray(SimpleNamespace(__array_interface__=X.__array_interface__ | {"data": (address, False)}, of=X))
+    return torch.from_numpy(X)
 
 
 def to_tensor(X, device):

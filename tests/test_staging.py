@@ -8,9 +8,10 @@ import scipy.sparse as sp
 import torch
 from pretended import META
 
+from parametric_umap.containers import as_tensor
 from parametric_umap.engine import rows as rows_module
 from parametric_umap.engine.rows import HostRows, chunks_on, placed_rows
-from parametric_umap.engine.staging import Staging, as_tensor, copy_into
+from parametric_umap.engine.staging import Staging, copy_into
 
 CPU = torch.device("cpu")
 X = np.random.default_rng(0).normal(size=(1000, 6))

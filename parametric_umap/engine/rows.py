@@ -7,8 +7,8 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from ..containers import device_of, to_tensor
-from .staging import Staging, as_tensor, copy_into
+from ..containers import as_tensor, device_of, to_tensor
+from .staging import Staging, copy_into
 from .threads import allotted_threads, limited_threads
 
 # Rows that are looked at together hold so many bytes, on the CPU in float64.
@@ -63,7 +63,7 @@ def placed_rows(X, device):
     """
     if device.type in ("cpu", "mps") or isinstance(X, torch.Tensor) or sp.issparse(X) or X.nbytes > _room(device):
         return X
-    rows = torch.empty(X.shape, dtype=as_tensor(X[:0]).dtype, device=device)
+    rows = torch.empty(X.shape, dtype=torch.float32 if X.dtype == np.float32 else torch.float64, device=device)
     for chunk, x in chunks_on(X, device):
         rows[chunk] = x
     return rows

@@ -1,11 +1,11 @@
 """Rows of the host on their way to a device: two pinned buffers, one filled while the other is sent."""
 
 from contextlib import nullcontext
-from types import SimpleNamespace
 
-import numpy as np
 import scipy.sparse as sp
 import torch
+
+from ..containers import as_tensor
 
 
 class Staging:
@@ -101,24 +101,3 @@ def copy_into(rows, X):
         X.astype(rows.numpy().dtype, copy=False).toarray(out=rows.numpy())
     else:
         rows.copy_(as_tensor(X))
-
-
-def as_tensor(X):
-    """Look at an array as a tensor that shares its memory, and that nobody writes: the array may be read-only.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_rows, n_features)
-        The rows.
-
-    Returns
-    -------
-    rows : Tensor of shape (n_rows, n_features)
-        A copy, where torch takes no such strides.
-    """
-    if min(X.strides, default=0) < 0:
-        X = X.copy()
-    if not X.flags.writeable:  # torch.from_numpy would warn, once for all
-        address = X.__array_interface__["data"][0]
-        X = np.asarray(SimpleNamespace(__array_interface__=X.__array_interface__ | {"data": (address, False)}, of=X))
-    return torch.from_numpy(X)

@@ -277,7 +277,8 @@ def _nearest_in_batches(points, partition, rows, near, count):
     # One line more than there are pairs of a row and a cell: for what fills batches up.
     values = torch.full((near.numel() + 1, n_kept), torch.inf, device=points.device)
     found = torch.zeros((near.numel() + 1, n_kept), dtype=torch.int64, device=points.device)
-    for cells, pairs, is_pair in _batches_of_cells(near.flatten(), len(partition.centres), width, points.device):
+    widest = max(width, points.shape[1])  # of what is made for each pair: squares, or the rows themselves
+    for cells, pairs, is_pair in _batches_of_cells(near.flatten(), len(partition.centres), widest, points.device):
         queries = rows.index_select(0, (pairs // n_probes).flatten()).view_as(pairs)
         members, squares = _squares_within(points, partition, cells, queries, width)
         nearest = squares.topk(n_kept, dim=2, largest=False)
