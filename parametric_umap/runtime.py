@@ -82,7 +82,7 @@ class Runtime:
 
     def place(self, X: Any) -> Any:
         """Put dense rows of the host on the device, once for all stages, if it takes them."""
-        return placed_rows(X, self.device)
+        return self.with_room(placed_rows, X, device=self.device)
 
     def run(self, stage: Any, *arguments: Any, metrics: tuple = (), **settings: Any) -> Any:
         """Run a stage of the fit, or look its result up; on the host, where the device has no room for it.

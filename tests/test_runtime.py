@@ -66,6 +66,16 @@ def test_a_stage_without_room_runs_on_the_host_with_a_warning(monkeypatch, error
     assert [device.type for device in seen] == ["meta", "cpu"]
 
 
+def test_rows_that_find_no_room_after_all_stay_on_the_host(monkeypatch):
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    runtime = on_a_full_device(monkeypatch)
+    monkeypatch.setattr("parametric_umap.engine.rows.chunks_on", full)
+    with pytest.warns(RuntimeWarning, match="meta has no room for placed_rows"):
+        assert runtime.place(X) is X
+
+
 def test_other_errors_and_those_of_the_host_pass(monkeypatch):
     def failing(error):
         raise error
