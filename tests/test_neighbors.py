@@ -346,8 +346,7 @@ def test_cells_have_high_recall_on_awkward_data(only_cells, name, unit):
     assert (direct[some, 1:] <= farthest * (1 + 1e-6)).mean() > 0.96
 
 
-@pytest.mark.parametrize("block_bytes", [2**14, 2**25])
-@pytest.mark.parametrize("name", AWKWARD)
+@pytest.mark.parametrize(("name", "block_bytes"), [*((name, 2**25) for name in AWKWARD), ("unequal clusters", 2**14)])
 def test_cells_in_batches_hold_what_they_hold_one_by_one(only_cells, monkeypatch, name, block_bytes):
     """What a device does, run on the CPU. It looks at the nearest of all cells, and so misses no more."""
     partitioned = neighbors.partitioned
