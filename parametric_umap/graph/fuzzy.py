@@ -55,7 +55,7 @@ def fuzzy_simplicial_set(
     Parameters
     ----------
     indices : ndarray of shape (n_samples, n_neighbors), int
-        Neighbours of each row, the row itself first; -1 for none.
+        Neighbours of each row, each of them once, the row itself first; -1 for none.
     distances : ndarray of shape (n_samples, n_neighbors), float
         Their distances, rising; infinite for none.
     local_connectivity : float, default=1.0
@@ -208,30 +208,41 @@ def _memberships(indices, distances, sigmas, rhos):
 def _symmetrized(indices, memberships, set_op_mix_ratio):
     """Join the two directed memberships of each pair; rows and columns rising, one wait for their number.
 
-    Every membership is put down under two keys, that of its pair and that of the pair turned round. Sorted, the two
-    memberships of a pair are neighbours.
+    Both have one key, made of the lower and the upper row. Sorted, they are beside each other.
     """
     n = len(indices)
-    heads = torch.arange(n, device=indices.device)[:, None].expand_as(indices)
-    tails = torch.where(indices < 0, heads, indices)  # none is put where the row itself is, with membership 0
-    keys, order = torch.cat([(heads * n + tails).flatten(), (tails * n + heads).flatten()]).sort()
-    values = memberships.flatten().index_select(0, order.remainder_(memberships.numel()))
-    del heads, tails, order
+    own = torch.arange(n, device=indices.device)[:, None]
+    others = torch.where(memberships > 0, indices, own)  # none is put where the row itself is
+    keys, order = (torch.minimum(own, others) * n + torch.maximum(own, others)).flatten().sort()
+    values = memberships.flatten().index_select(0, order)
+    del others, order
     is_double = keys[1:] == keys[:-1]
-    other = torch.where(is_double, values[1:], 0)
-    product = values[:-1] * other
-    # A pair that is there once has product 0. That of the last key cannot be double.
-    joined = (
-        torch.cat([values[:-1] + other - product, values[-1:]]) if set_op_mix_ratio else values.new_zeros(len(values))
-    )
-    if set_op_mix_ratio < 1:
-        joined[:-1] = set_op_mix_ratio * joined[:-1] + (1 - set_op_mix_ratio) * product
-        joined[-1:] *= set_op_mix_ratio
-    weights = joined.float()
+    weights = _joined(values, torch.where(is_double, values[1:], 0), set_op_mix_ratio).float()
     kept = weights > 0
     kept[1:] &= ~is_double
     kept = kept.nonzero()[:, 0]
-    keys = keys.index_select(0, kept)
-    heads = torch.div(keys, n, rounding_mode="floor")
-    starts = torch.searchsorted(heads, torch.arange(n + 1, device=keys.device))
-    return Graph(starts, (keys - heads * n).int(), weights.index_select(0, kept))
+    keys, weights = keys.index_select(0, kept), weights.index_select(0, kept)
+    lower = torch.div(keys, n, rounding_mode="floor")
+    return _at_both_ends(n, lower.int(), (keys - n * lower).int(), weights)
+
+
+def _joined(values, following, set_op_mix_ratio):
+    """The fuzzy union and the fuzzy intersection, mixed; `following` is one shorter, since nothing follows the last."""
+    following = torch.cat([following, following.new_zeros(min(1, len(values)))])
+    product = values * following
+    union = following.add_(values).sub_(product)
+    if set_op_mix_ratio == 1:
+        return union
+    return set_op_mix_ratio * union + (1 - set_op_mix_ratio) * product
+
+
+def _at_both_ends(n_nodes, lower, upper, weights):
+    """The graph of edges that are sorted by their lower end, then by the upper one.
+
+    Those at their upper ends come first: sorted by head, and else left in their order, the other ends rise.
+    """
+    heads, order = torch.cat([upper, lower]).sort(stable=True)
+    starts = torch.searchsorted(heads, torch.arange(n_nodes + 1, dtype=heads.dtype, device=heads.device))
+    del heads
+    ends = torch.cat([lower, upper]).index_select(0, order)
+    return Graph(starts, ends, weights.repeat(2).index_select(0, order))
