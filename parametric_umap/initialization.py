@@ -13,7 +13,7 @@ from .containers import as_numpy
 from .graph import Graph
 from .on_device import float64_device
 from .principal_axes import eigenvectors_of_covariance
-from .spectral import layout_of, standardized
+from .spectral import layout_of, standardize
 from .typing import FloatArray, Matrix
 
 
@@ -43,7 +43,7 @@ def starting_positions(
     random_state = check_random_state(random_state)
     if init == "spectral":
         graph_of_float64 = graph.to(float64_device(graph.device))
-        positions = standardized(layout_of(X, graph_of_float64, n_components, random_state))
+        positions = standardize(layout_of(X, graph_of_float64, n_components, random_state))
     else:
         positions = _principal_components(X, n_components, random_state)
     return (scale * positions).float().to(graph.device)

@@ -1,18 +1,33 @@
 """Values of several tensors, which move between devices together and are kept as arrays."""
 
 from dataclasses import fields
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 
-from .containers import as_numpy
+from .containers import as_numpy, as_tensor
 
 
 class OnDevice:
     """A frozen dataclass of tensors that lie on one device.
 
-    A pickle of it, and so what `memory` keeps and hashes, holds ndarrays, and is read on the CPU.
+    A pickle of it, and so what `memory` keeps and hashes, holds ndarrays, and is read on the CPU. Arrays may be
+    read-only, so nobody writes to the tensors.
+
+    Attributes
+    ----------
+    dtypes : tuple of type
+        NumPy's types of the fields, in their order.
     """
+
+    dtypes: ClassVar[tuple[type, ...]]
+
+    @classmethod
+    def of_arrays(cls, *arrays: Any, device: str | torch.device = "cpu") -> Self:
+        """Put arrays on a device, one for each field, in its type."""
+        typed = map(np.ascontiguousarray, arrays, cls.dtypes)
+        return cls(*(as_tensor(array).to(device) for array in typed))
 
     @property
     def device(self):
@@ -35,8 +50,8 @@ class OnDevice:
         return (self.device.type, *self.arrays())
 
     def __setstate__(self, state):
-        for field, array in zip(fields(self), state[1:], strict=True):  # what was looked up may be read-only
-            object.__setattr__(self, field.name, torch.from_numpy(np.require(array, requirements="W")))
+        for field, array in zip(fields(self), state[1:], strict=True):
+            object.__setattr__(self, field.name, as_tensor(array))
 
 
 def float64_device(device: str | torch.device) -> torch.device:

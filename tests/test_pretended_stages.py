@@ -76,8 +76,8 @@ def test_components_wait_once_in_each_round():
 def test_a_product_of_the_graph_does_not_wait():
     with known_waits() as waits:
         root_degree = eigenmap._sums_of_rows(graph().weights.double(), graph().starts).sqrt()
-        weights = eigenmap._normalized_weights(graph(), root_degree)
-        product = eigenmap._product(graph(), weights, torch.empty(N, 11, dtype=torch.float64, device=META))
+        walk = eigenmap._normalized(graph(), root_degree)
+        product = eigenmap._product(walk, torch.empty(N, 11, dtype=torch.float64, device=META))
     assert product.shape == (N, 11)
     assert not waits
 

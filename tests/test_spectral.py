@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -8,7 +10,12 @@ from sklearn.manifold import SpectralEmbedding
 from sklearn.neighbors import KNeighborsClassifier, kneighbors_graph
 
 from parametric_umap.graph import Graph
-from parametric_umap.spectral import components, eigenmap, laplacian_eigenmap, spectral_layout, standardize
+from parametric_umap.spectral import components, eigenmap, laplacian_eigenmap, spectral_layout
+from parametric_umap.spectral import standardize as standardize_tensor
+
+
+def standardize(positions):
+    return standardize_tensor(torch.from_numpy(positions)).numpy()
 
 
 def weighted_graph(X, n_neighbors=10):
@@ -263,9 +270,9 @@ def filtered(graph, n_components, device="cpu"):
     """The layout by the iteration that a GPU makes, run on any device."""
     graph = Graph.of(graph, device)
     root_degree = eigenmap._sums_of_rows(graph.weights.double(), graph.starts).sqrt()
-    weights = eigenmap._normalized_weights(graph, root_degree)
+    walk = eigenmap._normalized(graph, root_degree)
     start = torch.from_numpy(np.random.default_rng(0).normal(size=(len(graph), n_components + 9))).to(device)
-    vectors = eigenmap.filtered_iteration(graph, weights, n_components + 1, start)
+    vectors = eigenmap.filtered_iteration(walk, n_components + 1, start)
     return None if vectors is None else standardize((vectors[:, 1:] / root_degree[:, None]).cpu().numpy())
 
 
@@ -312,7 +319,8 @@ def test_the_product_of_a_device_is_that_of_scipy(monkeypatch, product_bytes):
     graph = sp.csr_array(sp.block_diag([weighted_graph(rectangle(300)), sp.csr_array((5, 5))])).astype(np.float32)
     block = np.random.default_rng(0).normal(size=(305, 7))
     on_device = Graph.of(graph)
-    found = eigenmap._product(on_device, on_device.weights.double(), torch.from_numpy(block))
+    on_device = replace(on_device, weights=on_device.weights.double())
+    found = eigenmap._product(on_device, torch.from_numpy(block))
     np.testing.assert_allclose(found, graph.astype(np.float64) @ block, rtol=1e-12, atol=1e-12)
 
 

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
+from ..containers import as_tensor
 from ..neighbors import Neighbors
 from ..on_device import float64_device
 from .sparse import Graph
@@ -105,8 +106,8 @@ def smooth_knn_dist(
     rhos : ndarray of shape (n_samples,), float64
         Distances to the `local_connectivity`-th neighbour that is not at distance zero.
     """
-    given = torch.from_numpy(np.require(distances, requirements=["C", "W"]))
-    sigmas, rhos = _widths_and_nearest(given.to(float64_device(device)), local_connectivity, bandwidth)
+    given = as_tensor(np.asarray(distances)).to(float64_device(device))
+    sigmas, rhos = _widths_and_nearest(given, local_connectivity, bandwidth)
     return sigmas.cpu().numpy(), rhos.cpu().numpy()
 
 
@@ -130,8 +131,7 @@ def membership_strengths(
     memberships : ndarray of shape (n_samples, n_neighbors), float64
         exp(-(distance - rho) / sigma), at most 1; 0 for the row itself.
     """
-    parts = (torch.from_numpy(np.require(part, requirements=["C", "W"])) for part in (indices, distances, sigmas, rhos))
-    return _memberships(*parts).numpy()
+    return _memberships(*map(as_tensor, (indices, distances, sigmas, rhos))).numpy()
 
 
 def _widths_and_nearest(given, local_connectivity, bandwidth=1.0):

@@ -20,12 +20,13 @@ class Graph(OnDevice):
     ends : Tensor of shape (n_stored,), int32
         The other ends of the edges of the first node, rising, then of the second, and so on.
     weights : Tensor of shape (n_stored,), float32
-        Their weights.
+        Their weights; float64 where eigenvectors are found.
     """
 
     starts: torch.Tensor
     ends: torch.Tensor
     weights: torch.Tensor
+    dtypes = np.int64, np.int32, np.float32
 
     @classmethod
     def of(cls, graph: "Graph | sp.csr_array", device: str | torch.device = "cpu") -> "Graph":
@@ -45,15 +46,14 @@ class Graph(OnDevice):
         """
         if isinstance(graph, Graph):
             return graph.to(device)
-        parts = ((graph.indptr, np.int64), (graph.indices, np.int32), (graph.data, np.float32))
-        return cls(*(torch.from_numpy(np.require(part, dtype, ["C", "W"])).to(device) for part, dtype in parts))
+        return cls.of_arrays(graph.indptr, graph.indices, graph.data, device=device)
 
     def to_scipy(self) -> sp.csr_array:
         """The same as a sparse matrix on the host.
 
         Returns
         -------
-        graph : csr_array of shape (n_nodes, n_nodes), float32
+        graph : csr_array of shape (n_nodes, n_nodes), of the type of the weights
             It may share the memory of the tensors.
         """
         starts, ends, weights = self.arrays()

@@ -25,6 +25,7 @@ class Neighbors(OnDevice):
 
     indices: torch.Tensor
     distances: torch.Tensor
+    dtypes = np.int32, np.float32
 
     @classmethod
     def of(
@@ -46,8 +47,7 @@ class Neighbors(OnDevice):
         neighbors : Neighbors
             The same there.
         """
-        parts = ((indices, np.int32), (distances, np.float32))
-        return cls(*(torch.from_numpy(np.require(part, dtype, ["C", "W"])).to(device) for part, dtype in parts))
+        return cls.of_arrays(indices, distances, device=device)
 
     def numpy(self) -> tuple[NDArray[np.int32], FloatArray]:
         """The same on the host.

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
-from ..containers import as_numpy
+from ..containers import as_numpy, as_tensor
 from ..typing import FloatArray, Matrix, Metric, Seed
 from .descent import neighbor_descent
 from .exact import exact_by_scikit_learn, exact_euclidean, roomy_device
@@ -177,7 +177,7 @@ def _placed(X, device):
     """Dense rows as a tensor: where they are, or on the device, if it has room for them."""
     if sp.issparse(X) or isinstance(X, torch.Tensor):
         return X
-    return torch.from_numpy(np.require(X, requirements=["C", "W"])).to(roomy_device(device, X.nbytes))
+    return as_tensor(X).to(roomy_device(device, X.nbytes))
 
 
 def _by_euclidean_distance(X, n_neighbors, metric, metric_kwds, n_jobs, random_state):
@@ -186,11 +186,12 @@ def _by_euclidean_distance(X, n_neighbors, metric, metric_kwds, n_jobs, random_s
         X = centred_rows(X)
     if metric in ("cosine", "correlation"):
         X = unit_rows(X)
-    X, scale = moderate_rows(X)
     if sp.issparse(X):
         how = {"metric_kwds": metric_kwds, "n_jobs": n_jobs, "random_state": random_state}
         indices, distances = _by_common_metric(X, n_neighbors, "euclidean", **how)
-    elif _work(X) <= PARTITIONED_WORK["cpu" if X.device.type == "cpu" else "cuda"]:
+        return indices, EUCLIDEAN[metric](distances)
+    X, scale = moderate_rows(X)
+    if _work(X) <= PARTITIONED_WORK["cpu" if X.device.type == "cpu" else "cuda"]:
         indices, distances = exact_euclidean(X, n_neighbors)
     else:
         indices, distances = partitioned_euclidean(X, n_neighbors, random_state)

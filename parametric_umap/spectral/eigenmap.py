@@ -1,5 +1,7 @@
 """The leading eigenvectors of a connected graph."""
 
+from dataclasses import replace
+
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -76,27 +78,22 @@ def eigenmap(graph: Graph, n_components: int, random_state: np.random.RandomStat
 def _leading_eigenvectors(graph, root_degree, n_vectors, random_state):
     """The eigenvectors of the largest eigenvalues of the normalized adjacency, by falling eigenvalue."""
     n, device = len(graph), graph.device
-    weights = _normalized_weights(graph, root_degree)
+    walk = _normalized(graph, root_degree)
     if n <= max(DENSE_NODES, 2 * n_vectors):
-        return _dense_eigenvectors(_walk_of_scipy(graph, weights), n_vectors).to(device)
+        return _dense_eigenvectors(walk.to_scipy(), n_vectors).to(device)
     start = random_state.normal(size=(n, n_vectors + FILTER_SPARE))
     start[:, 0] = root_degree.cpu()
     if device.type != "cpu":
-        vectors = filtered_iteration(graph, weights, n_vectors, torch.from_numpy(start).to(device))
+        vectors = filtered_iteration(walk, n_vectors, torch.from_numpy(start).to(device))
         if vectors is not None:
             return vectors
-    return _iterated_eigenvectors(_walk_of_scipy(graph, weights), start[:, :n_vectors]).to(device)
+    return _iterated_eigenvectors(walk.to_scipy(), start[:, :n_vectors]).to(device)
 
 
-def _normalized_weights(graph, root_degree):
-    """The graph's weights, divided by the roots of the degrees of both ends, in float64."""
+def _normalized(graph, root_degree):
+    """The graph with its weights divided by the roots of the degrees of both ends, in float64."""
     roots = root_degree.index_select(0, graph.heads).mul_(root_degree.index_select(0, graph.ends))
-    return graph.weights.double().div_(roots)
-
-
-def _walk_of_scipy(graph, weights):
-    parts = (part.cpu().numpy() for part in (weights, graph.ends, graph.starts))
-    return sp.csr_array(tuple(parts), shape=(len(graph), len(graph)))
+    return replace(graph, weights=graph.weights.double().div_(roots))
 
 
 def _dense_eigenvectors(walk, n_vectors):
@@ -122,7 +119,7 @@ def _bandwidth(graph):
     return int(np.abs(order[edges.row] - order[edges.col]).max())
 
 
-def filtered_iteration(graph: Graph, weights: torch.Tensor, n_vectors: int, start: torch.Tensor) -> torch.Tensor | None:
+def filtered_iteration(walk: Graph, n_vectors: int, start: torch.Tensor) -> torch.Tensor | None:
     """Find the leading eigenvectors by subspace iteration with a Chebyshev filter: all products with a block.
 
     The filter is small on the spectrum from -1 up to the least value of the block, and grows steeply above (Zhou, Saad,
@@ -130,10 +127,8 @@ def filtered_iteration(graph: Graph, weights: torch.Tensor, n_vectors: int, star
 
     Parameters
     ----------
-    graph : Graph
-        Says which nodes are joined.
-    weights : Tensor of shape (n_stored,), float64
-        A symmetric matrix with these entries and eigenvalues from -1 to 1.
+    walk : Graph
+        A symmetric matrix with eigenvalues from -1 to 1; its weights are float64.
     n_vectors : int
         Number of eigenvectors that are wanted.
     start : Tensor of shape (n_nodes, more than n_vectors), float64
@@ -148,7 +143,7 @@ def filtered_iteration(graph: Graph, weights: torch.Tensor, n_vectors: int, star
     vectors = start
     for _ in range(FILTER_ROUNDS):
         vectors = torch.linalg.qr(vectors)[0]
-        products = _product(graph, weights, vectors)
+        products = _product(walk, vectors)
         values, turn = (part.to(start.device) for part in torch.linalg.eigh((vectors.T @ products).cpu()))
         vectors, products = vectors @ turn, products @ turn
         error = (products - values * vectors).norm(dim=0)[-n_vectors:].max()
@@ -157,16 +152,16 @@ def filtered_iteration(graph: Graph, weights: torch.Tensor, n_vectors: int, star
         middle, half = (values[0] - 1) / 2, (values[0] + 1) / 2
         before, vectors = vectors, (products - middle * vectors) / half
         for _ in range(FILTER_DEGREE - 1):
-            before, vectors = vectors, (_product(graph, weights, vectors) - middle * vectors) * (2 / half) - before
+            before, vectors = vectors, (_product(walk, vectors) - middle * vectors) * (2 / half) - before
     return None
 
 
-def _product(graph, weights, block):
-    """The matrix of these weights times a block of columns; unlike that of cuSPARSE the same bits every time."""
-    n_columns = max(1, PRODUCT_BYTES // (8 * max(1, len(weights))))
+def _product(graph, block):
+    """The matrix of the weights times a block of columns; unlike that of cuSPARSE the same bits every time."""
+    n_columns = max(1, PRODUCT_BYTES // (8 * max(1, len(graph.weights))))
     parts = []
     for columns in block.split(n_columns, dim=1):
-        of_edges = columns.index_select(0, graph.ends).mul_(weights[:, None])
+        of_edges = columns.index_select(0, graph.ends).mul_(graph.weights[:, None])
         parts.append(_sums_of_rows(of_edges, graph.starts))
     return torch.cat(parts, dim=1)
 

@@ -52,7 +52,7 @@ def spectral_layout(
     Belkin, Niyogi 2003, Laplacian Eigenmaps for Dimensionality Reduction and Data Representation.
     """
     positions = layout_of(X, Graph.of(graph, float64_device(device)), n_components, random_state)
-    return standardized(positions).cpu().numpy()
+    return standardize(positions).cpu().numpy()
 
 
 def layout_of(X: Matrix, graph: Graph, n_components: int, random_state: np.random.RandomState) -> torch.Tensor:
@@ -101,9 +101,8 @@ def _parts(graph, order, sizes):
     degrees = graph.degrees.index_select(0, order)
     starts = torch.cat([degrees.new_zeros(1), degrees.cumsum(dim=0)])
     rows = torch.arange(len(order), device=graph.device).repeat_interleave(degrees, output_size=len(graph.ends))
-    of_edges = torch.arange(len(graph.ends), device=graph.device) - (starts[:-1] - graph.starts[order]).index_select(
-        0, rows
-    )
+    shift = (graph.starts[order] - starts[:-1]).index_select(0, rows)
+    of_edges = torch.arange(len(graph.ends), device=graph.device) + shift
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=graph.device)
     ends = rank.index_select(0, graph.ends.index_select(0, of_edges)).int()
@@ -158,28 +157,12 @@ def _radii(centres):
     return np.maximum(gaps[:, 1] / 2, extent / 100)
 
 
-def standardize(positions: NDArray[np.floating]) -> NDArray[np.float64]:
+def standardize(positions: torch.Tensor) -> torch.Tensor:
     """Shift and scale each coordinate to mean 0 and standard deviation 1.
 
     Parameters
     ----------
-    positions : ndarray of shape (n_samples, n_components), float
-        Any positions.
-
-    Returns
-    -------
-    standardized : ndarray of shape (n_samples, n_components), float64
-        The positions; a constant coordinate becomes 0.
-    """
-    return standardized(torch.from_numpy(positions)).numpy()
-
-
-def standardized(positions: torch.Tensor) -> torch.Tensor:
-    """Do the same on a device.
-
-    Parameters
-    ----------
-    positions : Tensor of shape (n_samples, n_components), float64
+    positions : Tensor of shape (n_samples, n_components), float
         Any positions.
 
     Returns
