@@ -13,7 +13,7 @@ from .containers import as_numpy
 from .encoder import parts
 from .engine import embed
 from .progress import PHASES
-from .terms import embedded_log_radii, log_radii
+from .terms import embedded_log_radii
 from .typing import FloatArray
 
 
@@ -62,12 +62,18 @@ class FittedMap:
         """
         encoder, decoder = deepcopy((model.encoder, model.decoder)) if copied else (model.encoder, model.decoder)
         prepare, network = parts(encoder.eval())
-        device, mapped = problem.device, data.mapped
+        are_all, device = data.mapped is data.rows, problem.device
+        embedding = as_numpy(embed(prepare, network, problem.rows if are_all else data.mapped, device))
+        radii = {}
+        if plan.keeps_radii:
+            of_all = embedding if are_all else as_numpy(embed(prepare, network, problem.rows, device))
+            radii["rad_orig_"] = problem.log_radii[data.of_mapped]
+            radii["rad_emb_"] = embedded_log_radii(of_all, plan.n_neighbors, problem.seed)[data.of_mapped]
         losses = {name: [] for name in PHASES} | training.losses
         return cls(
             encoder_=encoder,
             decoder_=None if decoder is None else decoder.eval(),
-            embedding_=as_numpy(embed(prepare, network, problem.rows if mapped is data.rows else mapped, device)),
+            embedding_=embedding,
             graph_=problem.graph.to_scipy(),
             init_embedding_=as_numpy(problem.init_embedding)[data.of_mapped],
             a_=plan.a,
@@ -77,22 +83,13 @@ class FittedMap:
             reference_distance_=problem.reference_distance,
             n_samples_seen_=data.n_samples_seen,
             device_=device,
-            **_radii(data, problem, prepare, network) if plan.keeps_radii else {},
+            **radii,
         )
 
     def attributes(self) -> dict[str, Any]:
         """The attributes that the fit has, by their names."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
-
-
-def _radii(data, problem, prepare, network):
-    indices, distances = problem.neighbors.numpy()
-    mapped = as_numpy(embed(prepare, network, problem.rows, problem.device))
-    return {
-        "rad_orig_": log_radii(problem.graph.to_scipy(), indices, distances)[data.of_mapped],
-        "rad_emb_": embedded_log_radii(mapped, indices.shape[1], problem.seed)[data.of_mapped],
-    }
 
 
 # Those that not every fit has.

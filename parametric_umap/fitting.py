@@ -1,10 +1,12 @@
 """A fit on one page: rows -> neighbours -> graph -> initial positions -> trained encoder -> embedding."""
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from .encoder import parts
 from .engine import embed
@@ -15,6 +17,7 @@ from .neighbors import Neighbors
 from .novelty import reference_distance
 from .plan import Plan
 from .progress import Progress
+from .terms import log_radii
 from .typing import FloatArray
 
 
@@ -54,6 +57,11 @@ class Problem:
     @property
     def device(self) -> torch.device:
         return self.graph.device
+
+    @cached_property
+    def log_radii(self) -> NDArray[np.float64]:
+        """The local radii of the rows, of shape (n_samples,); only densMAP and `output_dens` ask for them."""
+        return log_radii(self.graph.to_scipy(), *self.neighbors.numpy())
 
 
 def fit_map(data: FitData, plan: Plan, progress: Progress) -> FittedMap:
@@ -106,9 +114,7 @@ def fit_map(data: FitData, plan: Plan, progress: Progress) -> FittedMap:
 
         for phase in training.phases:
             detail = f"{phase.n_epochs} epochs of {phase.batches_per_epoch} batches on {runtime.device}"
-            with progress.phase(phase, detail, attributes_of_now), training.within(phase):
-                for epoch in range(1, phase.n_epochs + 1):
-                    if progress.epoch(phase, epoch, training.run_epoch()):
-                        break
+            with progress.phase(phase, detail, attributes_of_now):
+                training.run(phase, progress.epoch)
         progress.stage("embedding")
         return fitted()

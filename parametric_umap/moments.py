@@ -9,7 +9,7 @@ import torch
 from .containers import device_of, to_tensor
 
 # Numbers of the rows that are looked at together.
-CHUNK_SIZE = {"cpu": 2**21}
+CHUNK_SIZE = 2**21
 CHUNK_SIZE_ON_A_DEVICE = 2**26
 
 
@@ -48,7 +48,8 @@ def moments_of(X):
 
 
 def _moments_of_dense(X):
-    n_rows = max(1, CHUNK_SIZE.get(device_of(X).type, CHUNK_SIZE_ON_A_DEVICE) // X.shape[1])
+    size = CHUNK_SIZE if device_of(X).type == "cpu" else CHUNK_SIZE_ON_A_DEVICE
+    n_rows = max(1, size // X.shape[1])
     chunks = [slice(start, start + n_rows) for start in range(0, len(X), n_rows)]
     sums, lowest, highest = zip(
         *(_sums_and_extremes(to_tensor(X[chunk], device_of(X))) for chunk in chunks), strict=True

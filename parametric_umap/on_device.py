@@ -26,7 +26,7 @@ class OnDevice:
     @classmethod
     def of_arrays(cls, *arrays: Any, device: str | torch.device = "cpu") -> Self:
         """Put arrays on a device, one for each field, in its type."""
-        typed = map(np.ascontiguousarray, arrays, cls.dtypes)
+        typed = (np.ascontiguousarray(*array_and_dtype) for array_and_dtype in zip(arrays, cls.dtypes, strict=True))
         return cls(*(as_tensor(array).to(device) for array in typed))
 
     @property

@@ -21,7 +21,6 @@ from .terms import (
     Landmarks,
     Reconstruction,
     Validation,
-    log_radii,
     positions_between,
     validation_rows,
 )
@@ -260,7 +259,7 @@ class Plan:
             yield GlobalCorrelation(p.global_correlation_weight)
         if p.densmap and p.dens_lambda:
             yield Density(
-                log_radii(problem.graph.to_scipy(), *problem.neighbors.numpy()),
+                problem.log_radii,
                 self.a,
                 self.b,
                 weight=p.dens_lambda,

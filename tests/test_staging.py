@@ -45,8 +45,7 @@ def no_warning():
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_rows_that_were_sent_stay_while_the_buffers_are_filled_again(container):
     given = CONTAINERS[container](X)
-    dtype = torch.float32 if given.dtype == np.float32 else torch.float64
-    staging = Staging(CPU, 300, 6, dtype)
+    staging = Staging(given, 300, CPU)
     sent = []
     for start in range(0, 1000, 300):
         part = given[start : start + 300]
@@ -56,7 +55,7 @@ def test_rows_that_were_sent_stay_while_the_buffers_are_filled_again(container):
 
 
 def test_what_is_prepared_on_the_way_is_what_arrives():
-    staging = Staging(CPU, 10, 6, torch.float64)
+    staging = Staging(X, 10, CPU)
     sent = staging.send(10, lambda rows: copy_into(rows, X[:10]), lambda rows: 2 * rows)
     np.testing.assert_array_equal(staging.received(sent), 2 * X[:10])
 

@@ -95,8 +95,7 @@ def chunks_on(X, device):
             yield chunk, to_tensor(X[chunk], device)
         return
     chunks = _chunks(X, device)
-    dtype = torch.float32 if X.dtype == np.float32 or device.type == "mps" else torch.float64
-    staging, coming = Staging(device, min(chunks[0].stop, X.shape[0]), X.shape[1], dtype), None
+    staging, coming = Staging(X, min(chunks[0].stop, X.shape[0]), device), None
     for chunk in [*chunks, None]:
         ready = coming
         if chunk is not None:
@@ -173,8 +172,7 @@ class HostRows:
         """How a batch of at most so many rows is sent, and received."""
         if self.device.type == "cpu" or isinstance(self.X, torch.Tensor):
             return partial(self.index_select, 0), _as_it_is
-        dtype = torch.float32 if self.X.dtype == np.float32 or self.device.type == "mps" else torch.float64
-        staging = Staging(self.device, n_rows, self.X.shape[1], dtype)
+        staging = Staging(self.X, n_rows, self.device)
         return lambda index: staging.send(len(index), partial(self._gather, index), self.prepare), staging.received
 
     def _gather(self, index, rows):

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 
+import numpy as np
 import scipy.sparse as sp
 import torch
 
@@ -16,19 +17,20 @@ class Staging:
 
     Parameters
     ----------
+    X : {ndarray, csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+        The rows; the buffers have their width and their type, but for MPS, which has no float64.
+    n_rows : int
+        Number of rows that are sent at most at a time.
     device : torch.device
         Where the rows are needed.
-    n_rows, width : int
-        Number of rows that are sent at most at a time, and of their features.
-    dtype : torch.dtype
-        Their type.
     """
 
-    def __init__(self, device, n_rows, width, dtype):
+    def __init__(self, X, n_rows, device):
+        dtype = torch.float32 if X.dtype == np.float32 or device.type == "mps" else torch.float64
         self.device = device
         self.is_cuda = device.type == "cuda"
         self.stream = torch.cuda.Stream(device) if self.is_cuda else None
-        self.buffers = [torch.empty((n_rows, width), dtype=dtype, pin_memory=self.is_cuda) for _ in range(2)]
+        self.buffers = [torch.empty((n_rows, X.shape[1]), dtype=dtype, pin_memory=self.is_cuda) for _ in range(2)]
         self.sent = [torch.cuda.Event() for _ in range(2)] if self.is_cuda else [None, None]
         if self.is_cuda:  # only on a GPU: what `prepare` reads may still be on its way
             self.stream.wait_stream(torch.cuda.current_stream(device))

@@ -84,6 +84,22 @@ class Training:
             self.optimizer.release()
             self.phase = self.optimizer = self.run_batches = None
 
+    def run(self, phase, on_epoch):
+        """Train through a phase.
+
+        Parameters
+        ----------
+        phase : SpectralInit or MainEmbedding
+            One of the phases.
+        on_epoch : callable
+            Called as ``on_epoch(phase, epoch, loss)`` after every epoch, `epoch` counted from 1. If it returns True,
+            the phase ends there.
+        """
+        with self.within(phase):
+            for epoch in range(1, phase.n_epochs + 1):
+                if on_epoch(phase, epoch, self.run_epoch()):
+                    break
+
     def run_epoch(self):
         """Train for an epoch of the phase, and write its losses down.
 
@@ -183,8 +199,7 @@ def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.f
     phase : SpectralInit or MainEmbedding
         What is learned.
     on_epoch : callable
-        Called as ``on_epoch(phase, epoch, loss)`` after every epoch, `epoch` counted from 1. If it returns True, the
-        phase ends there.
+        As in `Training.run`.
 
     Returns
     -------
@@ -197,10 +212,7 @@ def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.f
         If the loss is no longer finite.
     """
     training = Training(network, rows, [phase], generator, input_noise=input_noise, precision=precision)
-    with training.within(phase):
-        for epoch in range(1, phase.n_epochs + 1):
-            if on_epoch(phase, epoch, training.run_epoch()):
-                break
+    training.run(phase, on_epoch)
     return np.array(training.losses[phase.name], dtype=np.float64)
 
 

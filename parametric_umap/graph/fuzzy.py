@@ -16,8 +16,8 @@ SMOOTH_K_TOLERANCE = 1e-5
 MIN_K_DIST_SCALE = 1e-3
 N_BISECTIONS = 64
 # Bisections between two questions which rows are settled: on a GPU it takes a wait for the answer.
-BISECTIONS_AT_ONCE = {"cpu": 2}
-BISECTIONS_ON_A_DEVICE = 16
+BISECTIONS_AT_ONCE = 2
+BISECTIONS_AT_ONCE_ON_A_DEVICE = 16
 
 
 def fuzzy_graph(neighbors: Neighbors, *, local_connectivity: float = 1.0, set_op_mix_ratio: float = 1.0) -> Graph:
@@ -169,7 +169,7 @@ def _local_distances(distances, local_connectivity):
 
 def _kernel_widths(excess, target):
     """The widths at which exp(-excess / width) sums to `target` in each row, by bisection."""
-    at_once = BISECTIONS_AT_ONCE.get(excess.device.type, BISECTIONS_ON_A_DEVICE)
+    at_once = BISECTIONS_AT_ONCE if excess.device.type == "cpu" else BISECTIONS_AT_ONCE_ON_A_DEVICE
     excess = excess.clamp(min=0)
     widths = torch.ones_like(excess[:, 0])
     rows = torch.arange(len(excess), device=excess.device)

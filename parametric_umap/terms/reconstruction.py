@@ -4,7 +4,6 @@ from functools import partial
 from numbers import Real
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from sklearn.utils import check_array
 from torch import nn
@@ -12,6 +11,7 @@ from torch import nn
 from ..containers import checked_rows
 from ..engine import Term, as_rows, training_mode
 from ..losses import check_number
+from ..moments import moments_of
 
 RECONSTRUCTION_LOSSES = {"mse": nn.functional.mse_loss, "bce": nn.functional.binary_cross_entropy}
 
@@ -186,7 +186,4 @@ class Validation:
 
 
 def _variance(X, n_rows=5000):
-    sample = X[:: -(-X.shape[0] // n_rows)]
-    if isinstance(sample, torch.Tensor):
-        return sample.double().var(dim=0, correction=0).mean().item()
-    return float(np.var(sample.toarray() if sp.issparse(sample) else sample, axis=0, dtype=np.float64).mean())
+    return moments_of(X[:: -(-X.shape[0] // n_rows)]).deviation ** 2
