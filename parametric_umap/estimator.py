@@ -32,6 +32,7 @@ from .export import to_onnx
 from .fit_data import FitData
 from .fitted import OPTIONAL_ATTRIBUTES
 from .fitting import fit_map
+from .interrupts import interrupts_raised, keeping_interrupts
 from .metrics import trustworthiness
 from .novelty import novelty
 from .parameters import PARAMETER_CONSTRAINTS, check_parameters, possible_n_neighbors
@@ -408,6 +409,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         self.verbose = verbose
         self.report_interval = report_interval
 
+    @keeps_signature(keeping_interrupts)  # callbacks are torn down by the next one
     @keeps_signature(_fit_context(prefer_skip_nested_validation=True))
     def fit(
         self,
@@ -452,6 +454,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             self._learn(data, progress, previous)
         return self
 
+    @keeps_signature(keeping_interrupts)  # callbacks are torn down by the next one
     @keeps_signature(_fit_context(prefer_skip_nested_validation=True))
     def partial_fit(self, X: Rows, y: ArrayLike | None = None) -> Self:
         """Add rows to a fitted map without letting it drift.
@@ -480,7 +483,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             If training diverges. The estimator is then as it was before.
         """
         if not hasattr(self, "encoder_"):
-            return self.fit(X, y)
+            with interrupts_raised():
+                return self.fit(X, y)
         with self._fitting(X, y, "partial_fit", continues=True) as progress:
             X = self._validated(X, reset=False, ensure_min_samples=2)
             if self.precomputed_knn is not None:
@@ -498,7 +502,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         progress = Progress(self, X, y, task_name=task_name, n_stages=n_stages)  # what it needs until the end stays
         before = dict(vars(self))
         try:
-            yield progress
+            with interrupts_raised():
+                yield progress
         except BaseException:
             vars(self).clear()
             vars(self).update(before)

@@ -7,6 +7,7 @@ from multiprocessing import parent_process
 from numbers import Integral
 
 from .engine import MainEmbedding, SpectralInit
+from .interrupts import keeping_interrupts
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -33,6 +34,8 @@ PHASES = (SpectralInit.name, MainEmbedding.name)
 class Progress:
     """Tells of a fit. It is one task, its stages are the subtasks, and the epochs of a phase are those of a stage.
 
+    Interrupts wait until what is told has been told.
+
     Parameters
     ----------
     estimator : ParametricUMAP
@@ -47,6 +50,7 @@ class Progress:
         Number of its stages.
     """
 
+    @keeping_interrupts
     def __init__(self, estimator, X, y, *, task_name, n_stages):
         self.told = {"estimator": estimator, "X": X, "y": y}
         self.screen = Screen(estimator.verbose, estimator.report_interval)
@@ -54,6 +58,7 @@ class Progress:
         self.fit_task = estimator._init_callback_context(task_name=task_name, max_subtasks=n_stages)
         self.fit_task.call_on_fit_task_begin(**self.told)
 
+    @keeping_interrupts
     def stage(self, name, detail="", n_epochs=0):
         """Say what begins now; the stage before is over.
 
@@ -91,6 +96,7 @@ class Progress:
         with self.screen.phase(phase):
             yield
 
+    @keeping_interrupts
     def epoch(self, phase, epoch, loss):
         """Say that an epoch of the phase is over.
 
@@ -114,12 +120,14 @@ class Progress:
             self._begin_epoch()
         return stop
 
+    @keeping_interrupts
     def finish(self):
         """Say that the fit is over; the estimator has its attributes."""
         self._end_stage()
         self.fit_task.call_on_fit_task_end(**self.told, reconstruction_attributes={})
         self.screen.line("done")
 
+    @keeping_interrupts
     def _begin_epoch(self):
         self.epoch_task = self.stage_task.subcontext(task_name="epoch")
         self.epoch_task.call_on_fit_task_begin(**self.told, reconstruction_attributes=self.attributes)

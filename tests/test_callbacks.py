@@ -1,13 +1,17 @@
 """scikit-learn's callbacks see a fit's stages, phases and epochs, and may stop it; nothing is left of a stopped fit."""
 
+import contextlib
 import itertools
 import os
 import pickle
+import queue
 import re
 import signal
 import subprocess
 import sys
 import threading
+import time
+from collections import deque
 
 import numpy as np
 import pytest
@@ -19,7 +23,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from parametric_umap import ParametricUMAP, fitted
+from parametric_umap import ParametricUMAP, encoder, fitted
 from parametric_umap.neighbors import pairs
 
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn before 1.9 has no callbacks")
@@ -312,6 +316,114 @@ def run_in_a_process(script, *arguments):
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+class Listened:
+    """Sends the tasks to a thread, as scikit-learn's bar does; one of the sends is interrupted where it does most harm.
+
+    ``Condition.notify`` releases the lock of a thread that waits, and takes it off its list. Interrupted in between, it
+    will release that lock the next time, too, and the thread that waits by then waits for ever.
+    """
+
+    max_propagation_depth = None
+
+    class Waiters(deque):
+        def remove(self, waiter):
+            signal.raise_signal(signal.SIGINT)
+            super().remove(waiter)
+
+    def __init__(self, interrupted):
+        self.interrupted, self.heard = interrupted, []
+
+    def setup(self, estimator, context):
+        self.queue = queue.Queue()
+        self.thread = threading.Thread(target=self.listen, daemon=True)
+        self.thread.start()
+        self.tell("setup")
+
+    def on_fit_task_begin(self, estimator, context):
+        self.tell(f"begin {context.task_name}")
+
+    def on_fit_task_end(self, estimator, context):
+        self.tell(f"end {context.task_name}")
+
+    def teardown(self, estimator, context):
+        self.tell("teardown")
+        self.thread.join(timeout=10)
+
+    def tell(self, text):
+        condition = self.queue.not_empty
+        while not condition._waiters:
+            time.sleep(0.001)
+        if text == self.interrupted:
+            condition._waiters = self.Waiters(condition._waiters)
+        try:
+            self.queue.put(text)
+        finally:
+            condition._waiters = deque(condition._waiters)
+
+    def listen(self):
+        while not self.heard or self.heard[-1] != "teardown":
+            self.heard.append(self.queue.get())
+
+
+@pytest.mark.parametrize("task", ["setup", "begin fit", "begin neighbors", "end epoch", "end fit", "teardown"])
+@pytest.mark.parametrize("method", ["fit", "first partial_fit", "partial_fit"])
+def test_an_interrupt_within_a_callback_waits_until_the_callback_is_done(method, task):
+    umap = ParametricUMAP(**QUICK)
+    if method == "partial_fit":
+        umap.fit(X)
+        task = task.replace("fit", "partial_fit")
+    listened = Listened(task)
+    before = vars(umap.set_callbacks(listened)).copy()
+    with pytest.raises(KeyboardInterrupt):
+        (umap.fit if method == "fit" else umap.partial_fit)(X)
+    assert not listened.thread.is_alive() and listened.heard[-1] == "teardown"
+    assert listened.heard.index(task) >= len(listened.heard) - 3  # the start of the next task is told with an end
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert task == "teardown" or vars(umap) == before
+
+
+def test_the_handler_of_the_user_decides_what_an_interrupt_does():
+    interrupts = []
+    listened = Listened("end epoch")
+    handler = lambda *interrupt: interrupts.append(listened.heard[-1])  # noqa: E731
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        umap = ParametricUMAP(**QUICK).set_callbacks(listened).fit(X)
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(interrupts) == N_INIT + N_MAIN
+    np.testing.assert_array_equal(umap.embedding_, ParametricUMAP(**QUICK).fit(X).embedding_)
+
+
+def test_an_interrupt_that_something_swallows_is_raised_nevertheless(monkeypatch):
+    def swallow(X, **_):
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(0.1)
+        return moments(X)
+
+    moments = encoder.moments_of
+    monkeypatch.setattr(encoder, "moments_of", swallow)
+    umap = ParametricUMAP(**QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        umap.fit(X)
+    assert not hasattr(umap, "encoder_") and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_fit_in_another_thread_leaves_interrupts_alone():
+    seen = []
+
+    def look(*_):
+        seen.append(signal.getsignal(signal.SIGINT))
+
+    umap = ParametricUMAP(**QUICK).set_callbacks(Recorder(look))
+    thread = threading.Thread(target=umap.fit, args=(X,))
+    thread.start()
+    thread.join(timeout=60)
+    assert hasattr(umap, "encoder_") and set(seen) == {signal.default_int_handler}
+
+
 INTERRUPTED = """
 import threading
 import torch
@@ -340,7 +452,7 @@ def test_control_c_stops_a_fit_and_its_progress_bar():
     for line in process.stdout:
         if line.startswith("running"):
             process.send_signal(signal.SIGINT)
-    assert process.wait() == 0
+    assert process.wait(timeout=60) == 0
     # The listener of scikit-learn's bar keeps a daemon thread, as it does with every estimator.
     assert re.fullmatch(r"stopped True 2 True \[('Thread-\d+ \(_accept\)')?\]\n", line)
 
@@ -366,5 +478,5 @@ print(hasattr(umap, "set_callbacks"), umap.partial_fit(X[:20] + 0.1).n_samples_s
 
 def test_without_scikit_learns_callbacks_a_fit_is_the_same(tmp_path):
     process = run_in_a_process(WITHOUT_CALLBACKS, tmp_path / "embedding.npy")
-    assert process.communicate()[0] == "False 70\n"
+    assert process.communicate(timeout=120)[0] == "False 70\n"
     np.testing.assert_array_equal(np.load(tmp_path / "embedding.npy"), ParametricUMAP(**QUICK).fit(X).embedding_)
