@@ -2,13 +2,11 @@
 
 import contextlib
 import itertools
-import os
 import pickle
 import queue
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -17,6 +15,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from children import killed_in_time, script
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
@@ -309,11 +308,7 @@ def test_a_copy_of_an_estimator_keeps_its_callbacks_and_a_fit_adds_nothing_else(
     assert isinstance(loaded._skl_callbacks[0], callback.ScoringMonitor)
 
 
-def run_in_a_process(script, *arguments):
-    """Start a script, and give its lines as they are printed."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-W", "ignore", "-u", "-c", script, *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+SHOWN = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
 
 
 class Listened:
@@ -427,6 +422,7 @@ def test_a_fit_in_another_thread_leaves_interrupts_alone():
 INTERRUPTED = """
 import threading
 import torch
+from children import killed_in_time, script
 from sklearn.callback import ProgressBar
 from test_callbacks import QUICK, Recorder, X
 from parametric_umap import ParametricUMAP
@@ -448,11 +444,11 @@ except KeyboardInterrupt as kept:
 
 def test_control_c_stops_a_fit_and_its_progress_bar():
     pytest.importorskip("rich")
-    process = run_in_a_process(INTERRUPTED)
-    for line in process.stdout:
-        if line.startswith("running"):
-            process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 0
+    with killed_in_time(script(INTERRUPTED, **SHOWN)) as process:
+        for line in process.stdout:
+            if line.startswith("running"):
+                process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
     # The listener of scikit-learn's bar keeps a daemon thread, as it does with every estimator.
     assert re.fullmatch(r"stopped True 2 True \[('Thread-\d+ \(_accept\)')?\]\n", line)
 
@@ -477,6 +473,6 @@ print(hasattr(umap, "set_callbacks"), umap.partial_fit(X[:20] + 0.1).n_samples_s
 
 
 def test_without_scikit_learns_callbacks_a_fit_is_the_same(tmp_path):
-    process = run_in_a_process(WITHOUT_CALLBACKS, tmp_path / "embedding.npy")
-    assert process.communicate(timeout=120)[0] == "False 70\n"
+    with killed_in_time(script(WITHOUT_CALLBACKS, tmp_path / "embedding.npy", **SHOWN)) as process:
+        assert process.communicate()[0] == "False 70\n"
     np.testing.assert_array_equal(np.load(tmp_path / "embedding.npy"), ParametricUMAP(**QUICK).fit(X).embedding_)

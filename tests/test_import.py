@@ -36,7 +36,7 @@ for write in (umap.save, ParametricUMAP.load, umap.to_onnx):
 
 
 def run(code):
-    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=300).stdout
 
 
 def test_a_bare_import_loads_nothing_heavy():

@@ -408,7 +408,7 @@ neighbors.nearest_neighbors(X, 15, metric={metric!r}, random_state=0)
 assert "pynndescent" not in sys.modules
 assert "numba" not in sys.modules
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_a_fresh_process_gives_the_same_bits(fitted, tmp_path):
         "np.save('mapped.npy', umap.transform(np.load('rows.npy')))\n"
         "assert 'numba' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=300)
     np.testing.assert_array_equal(np.load(tmp_path / "mapped.npy"), fitted.transform(X[1000:]))
 
 
@@ -112,7 +112,7 @@ def test_a_model_of_cuda_loads_without_cuda(tmp_path):
         "np.save('mapped.npy', joblib.load('umap.joblib').transform(np.load('rows.npy')))\n"
     )
     environment = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": ":".join(sys.path)}
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, env=environment)
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, env=environment, timeout=300)
     np.testing.assert_allclose(np.load(tmp_path / "mapped.npy"), umap.transform(X[1000:]), atol=1e-3)
 
 

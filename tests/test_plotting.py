@@ -451,7 +451,7 @@ def test_nothing_is_imported_before_it_draws():
         "print([name for name in ('matplotlib', 'plotly', 'PIL') if name in sys.modules])"
     )
     root = Path(__file__).parents[1]
-    assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=root).strip() == "[]"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=root, timeout=300).strip() == "[]"
 
 
 @pytest.mark.parametrize(("package", "extra"), [("matplotlib.pyplot", "plot"), ("plotly", "interactive")])

@@ -6,9 +6,11 @@ import re
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
 import pytest
 import torch
+from children import killed_in_time, script
 from sklearn.datasets import load_iris
 
 from parametric_umap import ParametricUMAP, bar, progress
@@ -136,18 +138,15 @@ def test_a_real_terminal_shows_the_bar_on_one_line():
     fcntl, pty, struct, termios = map(pytest.importorskip, ("fcntl", "pty", "struct", "termios"))
     master, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT], env=environment, stdout=terminal, stderr=subprocess.PIPE)
-    os.close(terminal)
-    written = b""
-    try:
-        while part := os.read(master, 4096):
-            written += part
-    except OSError:  # the other side is closed
-        pass
-    os.close(master)
-    assert process.wait() == 0, process.stderr.read()
-    process.stderr.close()
+    with killed_in_time(script(SCRIPT, stdout=terminal, stderr=subprocess.PIPE)) as process:
+        os.close(terminal)
+        written = b""
+        with suppress(OSError):  # the other side is closed
+            while part := os.read(master, 4096):
+                written += part
+        os.close(master)
+        assert process.wait(timeout=60) == 0, process.stderr.read()
+        process.stderr.close()
     lines, states = on_screen(written.decode())
     assert re.fullmatch(LAST_LINE.format(float(lines[9])), lines[6])
     assert len(states[6]) > 1 and all(len(state) <= 100 for state in states[6])

@@ -79,7 +79,7 @@ def test_a_right_program_checks_and_each_wrong_line_does_not(tmp_path):
     (tmp_path / "mypy.ini").write_text(CONFIGURATION)
     environment = os.environ | {"PYTHONPATH": str(files("parametric_umap").parent)}  # as if it were installed
     command = [sys.executable, "-m", "mypy", "--no-error-summary", program.name]
-    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     found = {}
     for line in run.stdout.splitlines():
         place, severity, message = line.split(": ", 2)

@@ -43,7 +43,7 @@ def threads_of_a_new_thread():
     found = []
     thread = Thread(target=lambda: found.append(torch.get_num_threads()))
     thread.start()
-    thread.join()
+    thread.join(timeout=60)
     return found[0]
 
 
@@ -146,7 +146,7 @@ def test_overlapping_limits_leave_the_number_of_threads_as_it_was(two_threads):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(timeout=60)
     assert found == [1]
     assert torch.get_num_threads() == threads_of_a_new_thread() == 2
 
