@@ -5,7 +5,7 @@ import torch
 from sklearn.utils import Bunch
 
 from .containers import as_numpy, to_tensor
-from .engine import allotted_threads, limited_threads
+from .threads import allotted_threads, limited_threads
 
 CHUNK_BYTES = 2**26
 

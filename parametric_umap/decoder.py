@@ -6,7 +6,7 @@ from torch import nn
 
 from .containers import device_of, to_tensor
 from .encoder import Encoder, Perceptron, as_module
-from .engine import allotted_threads, limited_threads
+from .threads import allotted_threads, limited_threads
 
 
 class Restore(nn.Module):

@@ -27,7 +27,7 @@ from .attribution import encoder_jacobian, summarized
 from .containers import as_numpy, checked_rows, in_container_of
 from .decoder import decode, has_decoder
 from .encoder import parts
-from .engine import allotted_threads, device_or_cpu, embed, limited_threads
+from .engine import device_or_cpu, embed
 from .export import to_onnx
 from .fit_data import FitData
 from .fitted import OPTIONAL_ATTRIBUTES
@@ -39,6 +39,7 @@ from .parameters import PARAMETER_CONSTRAINTS, check_parameters, possible_n_neig
 from .persistence import load, save
 from .plan import MAIN_EPOCHS, Model, Plan, stages
 from .progress import CallbackSupportMixin, Progress
+from .threads import allotted_threads, limited_threads
 from .typing import FloatArray, MakesModule, Metric, OutputMetric, Rows, Seed, TensorLoss, keeps_signature
 
 # The learning rate of `partial_fit` is lower by this, so that old points stay where they are.

@@ -8,7 +8,8 @@ import torch
 
 from .containers import as_numpy, device_of, to_tensor
 from .encoder import Standardize
-from .engine import allotted_threads, chunks_on, limited_threads
+from .engine import chunks_on
+from .threads import allotted_threads, limited_threads
 
 N_REFERENCES = 2000
 REFERENCE_BYTES = 2**21  # so that a model stays small where rows are wide

@@ -11,8 +11,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
 
 from .caching import cached
-from .engine import allotted_threads, new_generator, placed_rows, resolve_device, torch_settings
+from .engine import new_generator, placed_rows, resolve_device, torch_settings
 from .on_device import OnDevice
+from .threads import allotted_threads
 
 # How torch, and the libraries that it calls, say that a GPU's memory is full.
 FULL = re.compile("out of memory|ALLOC_FAILED|CUSOLVER_STATUS_INTERNAL_ERROR|CUBLAS_STATUS_NOT_INITIALIZED")

@@ -1,5 +1,7 @@
 """Fits side by side, as in a search: each in its share of the cores, and without what it does not need."""
 
+import os
+import subprocess
 import sys
 from threading import Barrier, Thread
 
@@ -7,13 +9,14 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from children import killed_in_time, script
 from joblib.externals.loky import get_reusable_executor
 from sklearn.datasets import load_digits
 from sklearn.model_selection import cross_val_score
 from threadpoolctl import threadpool_info
 
 from parametric_umap import ParametricUMAP, plan
-from parametric_umap.engine import allotted_threads, limited_threads
+from parametric_umap.threads import allotted_threads, limited_threads
 
 X = load_digits().data[:300]
 QUICK = {"n_epochs": 1, "batches_per_epoch": 5, "init_epochs": 1, "random_state": 0}
@@ -149,6 +152,71 @@ def test_overlapping_limits_leave_the_number_of_threads_as_it_was(two_threads):
         thread.join(timeout=60)
     assert found == [1]
     assert torch.get_num_threads() == threads_of_a_new_thread() == 2
+
+
+def test_threads_are_at_most_the_cores_of_a_container(two_threads, monkeypatch):
+    monkeypatch.setattr("parametric_umap.threads.cpu_count", lambda: 1)  # as joblib finds it in a control group with a quota
+    Spy.seen = []
+    umap = ParametricUMAP(encoder=Spy(64, 2), **QUICK).fit(X)
+    umap.transform(X)
+    assert set(Spy.seen) == {(1, 1)} and torch.get_num_threads() == 2
+    assert allotted_threads(2) == 2  # asked for is asked for
+
+
+FORKED = """
+import multiprocessing
+import os
+import sys
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from parametric_umap import ParametricUMAP
+from parametric_umap.neighbors import search
+from test_workers import QUICK, X
+
+def equal_in_child(child):
+    return np.array_equal(umap.transform(X), expected), np.array_equal(new().fit(X).embedding_, umap.embedding_)
+
+class Mapped(torch.utils.data.Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        return torch.from_numpy(umap.transform(X[i : i + 100]))
+
+def new():
+    return ParametricUMAP(n_jobs=2, metric=metric, **QUICK)
+
+metric = sys.argv[1]
+search.DESCENT_WORK = 0  # of other metrics than the Euclidean all rows are searched by pynndescent, in numba's threads
+torch.set_num_threads(2)
+umap = new().fit(X)
+if metric == "euclidean":
+    (X @ X.T).sum(), torch.randn(500, 500) @ torch.randn(500, 500)
+    umap = new().set_params(n_jobs=1).fit(X)  # one thread rounds in another order than two
+    new().fit(X)
+    torch.set_num_threads(1)
+    expected = umap.transform(X)
+    torch.set_num_threads(2)
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        print(set(pool.map(equal_in_child, range(4))))
+    loaded = torch.utils.data.DataLoader(Mapped(), batch_size=None, num_workers=2, multiprocessing_context="fork")
+    print(all(np.array_equal(part, umap.transform(X[i : i + 100])) for i, part in enumerate(loaded)))
+else:
+    child = os.fork()
+    if not child:
+        new().fit(X)
+        os._exit(0)
+    print(os.waitpid(child, 0)[1])
+print(torch.get_num_threads())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize(("metric", "said"), [("euclidean", "{(True, True)}\nTrue\n2\n"), ("manhattan", "0\n2\n")])
+def test_children_of_fork_fit_and_transform(metric, said):
+    with killed_in_time(script(FORKED, metric, stdout=subprocess.PIPE, text=True)) as process:
+        assert process.communicate()[0] == said
 
 
 @pytest.mark.cuda

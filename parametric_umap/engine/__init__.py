@@ -4,7 +4,6 @@ from .devices import body_precision, device_or_cpu, new_generator, resolve_devic
 from .phases import MainEmbedding, SpectralInit, Term
 from .rows import as_rows, chunks_on, embed, feature_gap, placed_rows
 from .sampler import SAMPLERS, EdgeSampler, NeighborhoodSampler
-from .threads import allotted_threads, limited_threads
 from .torch_settings import torch_settings
 from .training import Training, train, training_mode
 
@@ -16,14 +15,12 @@ __all__ = [
     "SpectralInit",
     "Term",
     "Training",
-    "allotted_threads",
     "as_rows",
     "body_precision",
     "chunks_on",
     "device_or_cpu",
     "embed",
     "feature_gap",
-    "limited_threads",
     "new_generator",
     "placed_rows",
     "resolve_device",

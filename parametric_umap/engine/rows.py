@@ -8,8 +8,8 @@ import scipy.sparse as sp
 import torch
 
 from ..containers import as_tensor, device_of, to_tensor
+from ..threads import allotted_threads, limited_threads
 from .staging import Staging, copy_into
-from .threads import allotted_threads, limited_threads
 
 # Rows that are looked at together hold so many bytes, on the CPU in float64.
 CHUNK_BYTES = 2**25

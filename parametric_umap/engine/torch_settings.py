@@ -4,7 +4,7 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
-from .threads import limited_threads
+from ..threads import limited_threads
 
 # The largest block from which glibc learns.
 KEPT_BYTES = 2**25 - 2**16

@@ -3,6 +3,20 @@
 import numpy as np
 from joblib import effective_n_jobs
 
+from ..threads import in_forked_child
+
+
+def can_descend():
+    """Say whether pynndescent runs here: numba ends a forked process whose parent had threads of its OpenMP."""
+    if not in_forked_child():
+        return True
+    from numba import threading_layer
+
+    try:
+        return threading_layer() != "omp"
+    except ValueError:  # it has not started any threads
+        return True
+
 
 def neighbor_descent(X, n_neighbors, metric, metric_kwds, n_jobs, random_state):
     """Find nearly all neighbours of each row by nearest neighbour descent.
@@ -39,7 +53,7 @@ def neighbor_descent(X, n_neighbors, metric, metric_kwds, n_jobs, random_state):
         n_neighbors=n_neighbors,
         metric=metric,
         metric_kwds=metric_kwds,
-        n_jobs=-1 if n_jobs is None else min(effective_n_jobs(n_jobs), config.NUMBA_NUM_THREADS),
+        n_jobs=min(effective_n_jobs(-1 if n_jobs is None else n_jobs), config.NUMBA_NUM_THREADS),
         random_state=random_state,
     )
     indices, distances = index.neighbor_graph

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..containers import as_numpy, as_tensor
 from ..typing import FloatArray, Matrix, Metric, Seed
-from .descent import neighbor_descent
+from .descent import can_descend, neighbor_descent
 from .exact import exact_by_scikit_learn, exact_euclidean, roomy_device
 from .found import Neighbors
 from .metrics import (
@@ -202,7 +202,7 @@ def _by_common_metric(X, n_neighbors, metric, metric_kwds, n_jobs, random_state)
     """The neighbours by the metrics that scikit-learn measures fast."""
     X, scale = moderate_rows(X)
     search = {"metric": metric, "metric_kwds": metric_kwds, "n_jobs": n_jobs}
-    if _work(X) <= DESCENT_WORK:
+    if _work(X) <= DESCENT_WORK or not can_descend():
         indices, distances = exact_by_scikit_learn(X, X, n_neighbors, **search)
     else:
         indices, distances, short = neighbor_descent(X, n_neighbors, **search, random_state=random_state)
@@ -219,7 +219,7 @@ def _by_function(X, n_neighbors, metric, metric_kwds, n_jobs, random_state):
     values = tuple(arguments.values())
     try:
         compiled = compiled_or_none(function, X, values)
-        if compiled is None or _work(X) <= DESCENT_WORK_OF_PAIRS:
+        if compiled is None or _work(X) <= DESCENT_WORK_OF_PAIRS or not can_descend():
             found = exact_by_pairs(X, n_neighbors, compiled or function, values, n_jobs)
             return tuple(map(torch.from_numpy, found))
         known = metric if isinstance(metric, str) else compiled
