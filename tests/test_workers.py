@@ -155,7 +155,7 @@ def test_overlapping_limits_leave_the_number_of_threads_as_it_was(two_threads):
 
 
 def test_threads_are_at_most_the_cores_of_a_container(two_threads, monkeypatch):
-    monkeypatch.setattr("parametric_umap.threads.cpu_count", lambda: 1)  # as joblib finds it in a control group with a quota
+    monkeypatch.setattr("parametric_umap.threads.cpu_count", lambda: 1)  # as in a control group with a quota
     Spy.seen = []
     umap = ParametricUMAP(encoder=Spy(64, 2), **QUICK).fit(X)
     umap.transform(X)
