@@ -25,7 +25,8 @@ class Standardize(nn.Module):
 
     The number is the standard deviation of all coordinates together, so that the network sees well-scaled input, and
     still the user's metric. The mean is kept as the sum of two float32 numbers, so that a float64 row with a large
-    offset loses nothing on any device.
+    offset loses nothing on any device. Rows that are far from most, such as broken readings, count in none of them, and
+    are drawn in, so that they do not take the network from the others.
 
     Parameters
     ----------
@@ -35,15 +36,24 @@ class Standardize(nn.Module):
         What is divided by.
     axes : ndarray of shape (n_features, n_axes), float32, or None, default=None
         Orthonormal columns on which the centred rows are projected; None leaves them as they are.
+    limit : float or None, default=None
+        Rows with a number farther than this from its mean are drawn in, the farther the more, to twice as far at most.
     """
 
-    def __init__(self, mean, scale, axes=None):
+    def __init__(self, mean, scale, axes=None, limit=None):
         super().__init__()
         mean = torch.as_tensor(mean, dtype=torch.float64).cpu()
         self.register_buffer("mean", mean.float())
         self.register_buffer("mean_remainder", (mean - mean.float()).float())
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
         self.register_buffer("axes", None if axes is None else torch.from_numpy(axes))
+        bounds = torch.finfo(torch.float32)
+        limit = None if limit is None or not bounds.tiny <= limit <= bounds.max else torch.tensor(limit)
+        self.register_buffer("limit", limit)
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._buffers.setdefault("limit", None)  # of a pickle from before there was one
 
     @classmethod
     def of(cls, X, pca_variance=1.0):
@@ -62,13 +72,13 @@ class Standardize(nn.Module):
         standardize : Standardize
             Its scale is 1 where all rows are equal in float32.
         """
-        mean, scale, extent = moments_of(X)
+        mean, scale, extent, limit = moments_of(X)
         if extent == 0 or scale < np.finfo(np.float32).tiny:
             return cls(mean, 1.0)
         if pca_variance == 1 or X.shape[1] <= NARROW:
-            return cls(mean, scale)
-        axes = principal_axes(X, mean, pca_variance, MAX_AXES)
-        return cls(mean, scale * np.sqrt(X.shape[1] / axes.shape[1]), axes)
+            return cls(mean, scale, limit=limit)
+        axes = principal_axes(X, mean, pca_variance, MAX_AXES, limit)
+        return cls(mean, scale * np.sqrt(X.shape[1] / axes.shape[1]), axes, limit)
 
     @property
     def width(self):
@@ -88,12 +98,21 @@ class Standardize(nn.Module):
         x : Tensor of shape (n_rows, width), float32
             Rows in the network's.
         """
-        x = self.scaled(x)
+        x = self._centred(x)
+        scale = self.scale.to(x.dtype)
+        if self.limit is not None:
+            limit = self.limit.to(x.dtype)
+            share = limit / x.abs().amax(dim=1, keepdim=True).clamp(min=limit)
+            scale = scale / (share * (2 - share))
+        x = (x / scale).float()
         return x if self.axes is None else x @ self.axes
 
     def scaled(self, x):
-        """The same without the principal axes: rows of shape (n_rows, n_features), float32."""
-        return (x - self.mean.to(x.dtype)).sub_(self.mean_remainder.to(x.dtype)).div_(self.scale.to(x.dtype)).float()
+        """Rows of shape (n_rows, n_features), float32, neither drawn in nor projected."""
+        return self._centred(x).div_(self.scale.to(x.dtype)).float()
+
+    def _centred(self, x):
+        return (x - self.mean.to(x.dtype)).sub_(self.mean_remainder.to(x.dtype))
 
 
 class Encoder(nn.Sequential):

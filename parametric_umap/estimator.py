@@ -34,6 +34,7 @@ from .fitted import OPTIONAL_ATTRIBUTES
 from .fitting import fit_map
 from .interrupts import interrupts_raised, keeping_interrupts
 from .metrics import trustworthiness
+from .moments import warn_of_lost_digits
 from .novelty import novelty
 from .parameters import PARAMETER_CONSTRAINTS, check_parameters, possible_n_neighbors
 from .persistence import load, save
@@ -513,7 +514,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     def _learn(self, data, progress, previous, **how):
         """Fit a map, and keep it instead of the one before."""
         check_parameters(self, data.rows, data.targets)
-        n_neighbors = possible_n_neighbors(self.n_neighbors, data.rows.shape[0], stacklevel=4)
+        n_neighbors = possible_n_neighbors(self.n_neighbors, data.rows.shape[0], stacklevel=5)
+        warn_of_lost_digits(data.rows, stacklevel=5)
         fitted = fit_map(data, Plan(self, n_neighbors, previous=previous, **how), progress)
         for name in OPTIONAL_ATTRIBUTES:
             vars(self).pop(name, None)

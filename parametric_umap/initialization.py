@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
 from sklearn.utils import check_array, check_random_state
 
-from .containers import as_numpy
+from .containers import as_numpy, as_tensor
 from .graph import Graph
+from .moments import FAR, moments_of, sizes_of_sparse
 from .on_device import float64_device
 from .principal_axes import eigenvectors_of_covariance
 from .spectral import layout_of, standardize
@@ -98,6 +99,7 @@ def _principal_components(X, n_components, random_state):
         raise ValueError(
             f"init='pca' needs n_components <= min(X.shape) = {min(X.shape)}; n_components={n_components}."
         )
+    X = _without_far_rows(X)
     if isinstance(X, torch.Tensor):
         centred = X - X.mean(dim=0, dtype=torch.float64)
         components = centred @ eigenvectors_of_covariance(centred)[0][:, :n_components]
@@ -107,6 +109,25 @@ def _principal_components(X, n_components, random_state):
         components = torch.from_numpy(PCA(n_components, svd_solver=solver, random_state=seed).fit_transform(X))
     spread = components[:, 0].std(correction=0)
     return components / torch.where(spread > 0, spread, 1)
+
+
+def _without_far_rows(X):
+    """The rows, those that are far from most drawn in to where these are, so that they do not turn the axes."""
+    mean, _, _, limit = moments_of(X)
+    if sp.issparse(X):
+        sizes = sizes_of_sparse(X).numpy()
+        return (
+            X
+            if (sizes <= limit).all()
+            else sp.diags_array(np.where(sizes > limit, limit / FAR / np.maximum(sizes, limit), 1)) @ X
+        )
+    rows = X if isinstance(X, torch.Tensor) else as_tensor(X)
+    mean = mean.to(rows.dtype)
+    sizes = (rows - mean).abs_().amax(dim=1, keepdim=True)
+    if (sizes <= limit).all():
+        return X
+    rows = mean + (rows - mean) * torch.where(sizes > limit, limit / FAR / sizes.clamp(min=limit), 1)
+    return rows if isinstance(X, torch.Tensor) else rows.numpy()
 
 
 def checked_positions(init: ArrayLike, n_samples: int, n_components: int) -> FloatArray:

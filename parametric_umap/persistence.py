@@ -258,7 +258,8 @@ def _module(name, kind, state, given):
 
 def _blank_standardize(state, prefix):
     axes = state.get(f"{prefix}.axes")
-    return Standardize(np.zeros(len(state[f"{prefix}.mean"])), 1.0, None if axes is None else axes.numpy())
+    limit = None if f"{prefix}.limit" not in state else 1.0
+    return Standardize(np.zeros(len(state[f"{prefix}.mean"])), 1.0, None if axes is None else axes.numpy(), limit)
 
 
 def _safetensors():

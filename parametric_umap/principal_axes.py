@@ -1,11 +1,14 @@
 """The directions in which the rows vary most: a narrower, and nearly faithful, view of wide rows."""
 
+from math import inf
+
 import numpy as np
 import scipy.sparse as sp
 import torch
 from sklearn.utils.extmath import randomized_svd
 
 from .containers import as_numpy, device_of, to_tensor
+from .moments import sizes_of_sparse
 
 # The whole spectrum of the covariance is quick up to this width.
 FULL_WIDTH = 1024
@@ -15,7 +18,7 @@ ROUNDING = 32
 FAR = 3
 
 
-def principal_axes(X, mean, share, max_axes):
+def principal_axes(X, mean, share, max_axes, limit=inf):
     """Find the leading principal axes, as many as hold a share of the variance, or a few more.
 
     Parameters
@@ -28,6 +31,8 @@ def principal_axes(X, mean, share, max_axes):
         Share of the variance that the axes are to hold, above 0 and at most 1.
     max_axes : int
         Number of axes at most, even if they hold less.
+    limit : float, default=infinity
+        Rows with a number farther than this from its mean are left out.
 
     Returns
     -------
@@ -37,11 +42,13 @@ def principal_axes(X, mean, share, max_axes):
     sparse_and_wide = sp.issparse(X) and X.shape[1] > FULL_WIDTH
     sample = X[:: -(-X.shape[0] // (5000 if sparse_and_wide else enough_rows(X.shape[1])))]
     if sparse_and_wide:
+        sample = sample[(sizes_of_sparse(sample) <= limit).numpy()]
         _, singular_values, axes = randomized_svd(sample, min(max_axes, *sample.shape), n_iter=2, random_state=0)
         held, axes = np.cumsum(singular_values**2) / sample.multiply(sample).sum(), axes.T
     else:
         rows = to_tensor(sample, device_of(sample)).double()
         rows -= torch.as_tensor(mean, device=rows.device)
+        rows = rows[rows.abs().amax(dim=1) <= limit]
         rows /= rows.abs().max().clamp(min=torch.finfo(rows.dtype).tiny)  # so that squares stay in the range of float32
         axes, held = axes_of(rows.float())
     n_axes = np.searchsorted(as_numpy(held), share) + 1

@@ -60,7 +60,10 @@ def test_transform_names_what_is_wrong_with_the_rows(fitted, rows, message):
 
 
 def test_transform_tells_rows_that_overflow_the_encoder():
-    tiny = ParametricUMAP(random_state=0, **QUICK).fit(1e-6 * X)
+    encoder = torch.nn.Sequential(torch.nn.Linear(X.shape[1], 2), torch.nn.Linear(2, 2))
+    with torch.no_grad():
+        encoder[0].weight.fill_(10)
+    tiny = ParametricUMAP(encoder=encoder, random_state=0, **QUICK).fit(1e-6 * X)
     with pytest.raises(ValueError, match="the encoder's output is not finite: they are too far from the fitted ones"):
         tiny.transform(with_value(3e38))
 

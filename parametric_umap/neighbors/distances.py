@@ -9,8 +9,9 @@ import scipy.sparse as sp
 import torch
 from sklearn.metrics import euclidean_distances, pairwise_distances
 
+from ..moments import middle
 from ..typing import Matrix, Metric
-from .exact import middle, roomy_device
+from .exact import roomy_device
 from .metrics import ALIASES, COMMON, COMMON_SPARSE, metric_arguments, metric_function
 from .pairs import compiled_or_none, pair_distances, rows_for_function
 

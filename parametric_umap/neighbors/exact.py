@@ -5,6 +5,8 @@ import scipy.sparse as sp
 import torch
 from sklearn.neighbors import NearestNeighbors
 
+from ..moments import middle
+
 BLOCK_BYTES = 2**25  # of a matrix product on a processor; and a copy of the rows is made by parts of half as much
 LEAST_BYTES = 2**22  # where less does not fit either, a GPU's memory is full
 CACHE_BYTES = 2**20  # of a processor's second level, in which gathered rows are subtracted
@@ -100,11 +102,6 @@ def _precisions(device):
 
 def _multiplies_half_to_float32():
     return "dtype" in torch.ops.aten.mm.overloads()  # torch 2.8 and later
-
-
-def middle(X):
-    """The median of a thousand rows; not their mean, which a single far row would move from the others."""
-    return X[:: -(-len(X) // 1000)].median(dim=0).values
 
 
 def nearest_of(X, rows, candidates, n_neighbors):

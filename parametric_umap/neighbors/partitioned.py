@@ -13,8 +13,9 @@ from typing import NamedTuple
 import torch
 from sklearn.utils import check_random_state
 
+from ..moments import middle
 from ..principal_axes import axes_of, enough_rows
-from .exact import block_bytes, exact_euclidean, middle, nearest_of, nearest_points
+from .exact import block_bytes, exact_euclidean, nearest_of, nearest_points
 
 RECALL = 0.98  # share of the sample's true neighbours that has to be found
 SLACK = 0.005  # of the recall measured on the sample

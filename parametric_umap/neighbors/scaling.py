@@ -12,8 +12,11 @@ import scipy.sparse as sp
 import torch
 from sklearn.preprocessing import normalize
 
-from ..containers import array_namespace
-from .exact import middle
+from ..containers import array_namespace, as_tensor
+from ..moments import middle, usual_size
+
+# How many times as far as usual a number may lie from the middle: the squares of both are finite in float32.
+MOST = 2**30
 
 
 def centred_rows(X):
@@ -69,7 +72,8 @@ def moderate_rows(X):
     """Scale rows so that, as float32, their squares are finite and not lost.
 
     Dense float64 rows are centred before they lose digits. Float32 rows of moderate units are not copied at all, as
-    there may be no room for a second copy.
+    there may be no room for a second copy. Far rows do not decide for the others: what lies more than 2³⁰ times as far
+    from the middle as is usual is drawn in to that.
 
     Parameters
     ----------
@@ -84,8 +88,9 @@ def moderate_rows(X):
         A power of two.
     """
     xp = array_namespace(X)
+    X, usual = _drawn_in(X)
     largest = _largest(X)
-    if X.dtype == xp.float32 and (2**-30 <= largest <= 2**30 or largest == 0):
+    if X.dtype == xp.float32 and largest <= 2**30 and usual >= 2**-30:
         return X.tocsr() if sp.issparse(X) else _contiguous(X), 1.0
     scale = _power_of_two(largest)
     X = X / scale
@@ -97,6 +102,21 @@ def moderate_rows(X):
     spread = _power_of_two(_largest(X))
     X /= spread
     return _contiguous(xp.asarray(X, dtype=xp.float32)), scale * spread
+
+
+def _drawn_in(X):
+    """The rows with none too far for the rest to be told apart; and what is usual for them."""
+    rows = X if sp.issparse(X) or isinstance(X, torch.Tensor) else as_tensor(X)
+    centre = None if sp.issparse(X) else middle(rows)
+    usual = usual_size(rows, centre)
+    if _largest(X) <= MOST * usual:
+        return X, usual
+    if sp.issparse(X):
+        X = X.copy()
+        X.data = np.clip(X.data, -MOST * usual, MOST * usual)
+        return X, usual
+    drawn = torch.clamp(rows, centre - MOST * usual, centre + MOST * usual)
+    return (drawn if isinstance(X, torch.Tensor) else drawn.numpy()), usual
 
 
 def _contiguous(X):
