@@ -72,13 +72,13 @@ class Standardize(nn.Module):
         standardize : Standardize
             Its scale is 1 where all rows are equal in float32.
         """
-        mean, scale, extent, limit = moments_of(X)
+        mean, scale, extent, limit = moments_of(X)  # no row is drawn in farther than to the limit
         if extent == 0 or scale < np.finfo(np.float32).tiny:
             return cls(mean, 1.0)
         if pca_variance == 1 or X.shape[1] <= NARROW:
-            return cls(mean, scale, limit=limit)
+            return cls(mean, scale, limit=limit / 2)
         axes = principal_axes(X, mean, pca_variance, MAX_AXES, limit)
-        return cls(mean, scale * np.sqrt(X.shape[1] / axes.shape[1]), axes, limit)
+        return cls(mean, scale * np.sqrt(X.shape[1] / axes.shape[1]), axes, limit / 2)
 
     @property
     def width(self):
