@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from .persistence import replacing
+from .atomic import replacing
 
 
 def to_onnx(module, n_inputs, path, names):

@@ -3,24 +3,40 @@
 import inspect
 import json
 import os
-from contextlib import contextmanager
-from pathlib import Path
-from secrets import token_hex
+from dataclasses import fields
+from hashlib import blake2b
+from itertools import pairwise
 from warnings import warn
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
+from .atomic import replacing
 from .decoder import Decoder, Restore
 from .encoder import Encoder, Perceptron, Standardize, as_module
 from .engine import torch_settings
+from .fitted import OPTIONAL_ATTRIBUTES, FittedMap
 
 FORMAT = "parametric_umap"
 # Raised when a file can no longer be read by the code before; files of all versions up to this one are read.
 FORMAT_VERSION = 1
 # In JSON, the key of an object that stands for an array.
 KEPT = "array among the tensors"
+# What a file may say of an estimator; and what not every one has.
+ATTRIBUTES = {field.name for field in fields(FittedMap)} | {"n_features_in_", "feature_names_in_"}
+OPTIONAL = {*OPTIONAL_ATTRIBUTES, "feature_names_in_"}
+# What is raised while nonsense is read.
+MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def save(estimator, path):
@@ -51,6 +67,7 @@ def save(estimator, path):
     for name, value in vars(estimator).items():
         if name.endswith("_") and not name.startswith("_"):
             _put(name, value, fitted, tensors)
+    tensors = {name: np.ascontiguousarray(x) for name, x in tensors.items()}
     metadata = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
@@ -59,9 +76,10 @@ def save(estimator, path):
         "set_output": json.dumps(getattr(estimator, "_sklearn_output_config", {})),
         "fitted": json.dumps(fitted),
     }
+    metadata["checksum"] = _checksum(metadata, tensors)
     safetensors = _safetensors()
     with replacing(path) as temporary:
-        safetensors.numpy.save_file({name: np.ascontiguousarray(x) for name, x in tensors.items()}, temporary, metadata)
+        safetensors.numpy.save_file(tensors, temporary, metadata)
 
 
 def load(cls, path, encoder=None, decoder=None):
@@ -85,62 +103,78 @@ def load(cls, path, encoder=None, decoder=None):
     Raises
     ------
     ValueError
-        If the file is no such file, of a later version, or holds a user's encoder and none is given.
+        If the file is no such file, is damaged, is of a later version, or holds a user's encoder and none is given.
     """
+    metadata, tensors = _read(path)
+    try:
+        parameters, fitted = _parsed(metadata, tensors, cls)
+    except MALFORMED as error:
+        raise ValueError(f"{path} is damaged: {error!r}.") from error
+    given = {}
+    widths = (fitted["n_features_in_"]["value"], tensors["embedding_"].shape[1])
+    for name, module, inputs_and_outputs in (("encoder", encoder, widths), ("decoder", decoder, widths[::-1])):
+        if fitted.get(f"{name}_", {}).get("kind") == "module":
+            if module is None:
+                raise ValueError(f"{path} holds weights for a {fitted[f'{name}_'].get('class')}; give one as {name}.")
+            parameters[name] = module
+            with torch_settings(torch.device("cpu"), seed=0):
+                given[f"{name}_"] = as_module(module, *inputs_and_outputs, name=name)
+    try:
+        estimator = cls(**parameters)
+        state = {name: _get(name, kind, tensors, given) for name, kind in fitted.items()}
+        estimator.__setstate__(vars(estimator) | state)
+        return estimator.set_output(**json.loads(metadata["set_output"]))
+    except MALFORMED as error:
+        raise ValueError(f"{path} cannot be loaded: {error}") from error
+
+
+def _read(path):
+    """The metadata and the tensors of a file that says that it is one of ours, and is whole."""
     safetensors = _safetensors()
     try:
         with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:
         raise ValueError(f"{path} is not a file of a ParametricUMAP: {error}") from error
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path} is not a file of a ParametricUMAP.")
-    if int(metadata["format_version"]) > FORMAT_VERSION:
-        raise ValueError(f"{path} was written by version {metadata['version']}, which is later than this one.")
-    parameters, fitted = json.loads(metadata["parameters"]), json.loads(metadata["fitted"])
-    parameters = _of_json(parameters, tensors)
-    widths, given = (fitted["n_features_in_"]["value"], tensors["embedding_"].shape[1]), {}
-    for name, module, inputs_and_outputs in (("encoder", encoder, widths), ("decoder", decoder, widths[::-1])):
-        if fitted.get(f"{name}_", {}).get("kind") == "module":
-            if module is None:
-                raise ValueError(f"{path} holds weights for a {fitted[f'{name}_']['class']}; give one as {name}.")
-            parameters[name] = module
-            with torch_settings(torch.device("cpu"), seed=0):
-                given[f"{name}_"] = as_module(module, *inputs_and_outputs, name=name)
+    version = metadata.get("format_version", "")
+    if version.isdecimal() and int(version[:9]) > FORMAT_VERSION:
+        raise ValueError(f"{path} was written by version {metadata.get('version')}, which is later than this one.")
+    checksum = metadata.pop("checksum", None)  # files of before this check have none
+    if checksum is not None and checksum != _checksum(metadata, tensors):
+        raise ValueError(f"{path} is damaged: it is not what was saved, by its checksum.")
+    return metadata, tensors
+
+
+def _checksum(metadata, tensors):
+    """A hash of all that a file says."""
+    seen = blake2b(digest_size=16)
+    for name, value in sorted(metadata.items()):
+        seen.update(json.dumps([name, value]).encode())
+    for name, tensor in sorted(tensors.items()):
+        seen.update(json.dumps([name, tensor.dtype.str, tensor.shape]).encode())
+        seen.update(memoryview(tensor.reshape(-1).view(np.uint8)))
+    return seen.hexdigest()
+
+
+def _parsed(metadata, tensors, cls):
+    """The parameters and what is said of the fitted attributes; an error unless they are those of an estimator."""
+    parameters = _of_json(json.loads(metadata["parameters"]), tensors)
+    fitted = json.loads(metadata["fitted"])
     for name, parameter in inspect.signature(cls).parameters.items():
         if isinstance(parameter.default, tuple) and name in parameters:  # JSON made it a list
             parameters[name] = tuple(parameters[name])
-    estimator = cls(**parameters)
-    state = {name: _get(name, kind, tensors, given) for name, kind in fitted.items()}
-    estimator.__setstate__(vars(estimator) | state)
-    return estimator.set_output(**json.loads(metadata["set_output"]))
-
-
-@contextmanager
-def replacing(path):
-    """A temporary file beside `path` that takes its place once it is whole, and is removed if it is not.
-
-    It has the mode of the file that it replaces, or that of a new one; where a link points, the file there is replaced.
-    """
-    path = Path(path).resolve()
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} cannot be written: it is a folder or a device.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}.")
-    temporary = path.with_name(f".{token_hex(8)}.{path.name}")
-    try:
-        temporary.touch(exist_ok=False)
-        mode = (path if path.exists() else temporary).stat().st_mode
-        temporary.chmod(mode)
-        yield temporary
-        temporary.chmod(mode)  # what has written it may have made it anew
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    if unknown := fitted.keys() - ATTRIBUTES:
+        raise ValueError(f"a fitted estimator has no {sorted(unknown)}")
+    if missing := ATTRIBUTES - OPTIONAL - fitted.keys():
+        raise ValueError(f"a fitted estimator has {sorted(missing)}, too")
+    if tensors["embedding_"].ndim != 2 or not isinstance(fitted["n_features_in_"]["value"], int):
+        raise ValueError("embedding_ or n_features_in_ is malformed")
+    return parameters, fitted
 
 
 def _as_json(value, name, tensors):
@@ -183,7 +217,9 @@ def _get_array(where, tensors):
     if where["kind"] == "array":
         return tensors[name]
     parts = tuple(tensors[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
-    return sp.csr_array(parts, shape=tuple(where["shape"]))
+    matrix = sp.csr_array(parts, shape=tuple(where["shape"]))
+    matrix.check_format(full_check=True)  # an index beyond the shape would read other memory
+    return matrix
 
 
 def _put(name, value, fitted, tensors):
@@ -238,15 +274,13 @@ def _architecture(module):
 
 def _module(name, kind, state, given):
     """The module with its weights."""
-    architecture = {key: value for key, value in kind.items() if key not in ("kind", "n_inputs", "bounded")}
-    architecture["generator"] = torch.Generator()
     if kind["kind"] == "encoder":
-        module = Encoder(_blank_standardize(state, "standardize"), **architecture)
+        standardize = _blank_standardize(state, "standardize")
+        module = Encoder(standardize, **_checked_architecture(kind, standardize.width, state))
     elif kind["kind"] == "decoder":
-        network = Perceptron(kind["n_inputs"], **architecture)
-        module = Decoder(
-            network, torch.nn.Sigmoid() if kind["bounded"] else Restore(_blank_standardize(state, "output"))
-        )
+        output = torch.nn.Sigmoid() if kind["bounded"] else Restore(_blank_standardize(state, "output"))
+        n_inputs = kind["n_inputs"]
+        module = Decoder(Perceptron(n_inputs, **_checked_architecture(kind, n_inputs, state)), output)
     else:
         module = given
     try:
@@ -254,6 +288,18 @@ def _module(name, kind, state, given):
     except RuntimeError as error:
         raise ValueError(f"{name.rstrip('_')} does not take the weights in the file: {error}") from error
     return module.eval()
+
+
+def _checked_architecture(kind, n_inputs, state):
+    """What a network is built from; an error, before any memory is taken, if that is more than the weights fill."""
+    architecture = {key: value for key, value in kind.items() if key not in ("kind", "n_inputs", "bounded")}
+    widths = [n_inputs, *architecture["hidden_layer_sizes"], architecture["n_components"]]
+    if not all(type(width) is int and width > 0 for width in widths):
+        raise ValueError(f"the widths of its layers are {widths}")
+    n_weights = sum((n_in + 1) * n_out for n_in, n_out in pairwise(widths))
+    if n_weights > sum(tensor.numel() for tensor in state.values()):
+        raise ValueError(f"there are fewer weights than layers of widths {widths} have")
+    return architecture | {"generator": torch.Generator()}
 
 
 def _blank_standardize(state, prefix):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
+from children import killed_in_time, script
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 
 from parametric_umap import ParametricUMAP, persistence
+from parametric_umap.atomic import replacing
 from parametric_umap.neighbors import nearest_neighbors
 
 X = load_digits().data
@@ -198,6 +201,105 @@ def test_a_file_is_written_whole_or_not_at_all(fitted, tmp_path, monkeypatch):
         fitted.save(path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["umap"]
+
+
+def rewritten(path, change):
+    """Change the metadata of a file, as somebody might who means no good; files from before checksums had none."""
+    with safe_open(path, "numpy") as file:
+        metadata = file.metadata()
+    del metadata["checksum"]
+    changed = {name: json.loads(metadata[name]) for name in ("parameters", "fitted")}
+    change(changed)
+    save_file(load_file(path), path, metadata | {name: json.dumps(value) for name, value in changed.items()})
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_no_flipped_bit_goes_unnoticed(model, tmp_path):
+    path = tmp_path / "umap"
+    ParametricUMAP.load(DATA / f"{model}-1.safetensors").save(path)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    in_header = int.from_bytes(whole[:8], "little") + 8
+    places = [*range(8), *rng.integers(in_header, size=40), *rng.integers(in_header, len(whole), size=20)]
+    refused = 0
+    for place in places:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            loaded = ParametricUMAP.load(path)
+        except ValueError as error:
+            assert str(path) in str(error)
+            refused += 1
+        else:  # as a bit of the padding, or of the name of the checksum
+            assert_same(loaded, ParametricUMAP.load(DATA / f"{model}-1.safetensors"), rows_of(model)[:20])
+    assert refused >= len(places) - 5
+    for length in [0, 4, 8, in_header - 1, in_header, len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=re.escape(str(path))):
+            ParametricUMAP.load(path)
+
+
+NONSENSE = {
+    "no embedding": lambda made: made["fitted"].pop("embedding_"),
+    "a method": lambda made: made["fitted"].update(transform={"kind": "plain", "value": 1}),
+    "a parameter": lambda made: made["parameters"].update(n_neighbours=3),
+    "a wide network": lambda made: made["fitted"]["encoder_"].update(hidden_layer_sizes=[200_000, 200_000]),
+    "a first layer": lambda made: made["fitted"]["encoder_"].update(hidden_layer_sizes=[10**9]),
+    "no widths": lambda made: made["fitted"]["encoder_"].update(hidden_layer_sizes=["wide"]),
+    "an activation": lambda made: made["fitted"]["encoder_"].update(activation="eval"),
+    "a large graph": lambda made: made["fitted"]["graph_"].update(shape=[200_000, 200_000]),
+    "a narrow graph": lambda made: made["fitted"]["graph_"].update(shape=[200, 3]),
+    "a number for an attribute": lambda made: made["fitted"].update(embedding_=3),
+    "no array of that name": lambda made: made["fitted"]["embedding_"].update(name="nowhere"),
+    "lists for dicts": lambda made: made.update(parameters=[1, 2]),
+    "a number for all": lambda made: made.update(fitted=3),
+}
+
+
+@pytest.mark.parametrize("change", NONSENSE.values(), ids=NONSENSE)
+def test_nonsense_in_a_file_is_an_error_that_names_it(fitted, tmp_path, change):
+    path = tmp_path / "umap"
+    fitted.save(path)
+    rewritten(path, lambda made: None)
+    assert_same(ParametricUMAP.load(path), fitted)
+    fitted.save(path)
+    rewritten(path, change)
+    with pytest.raises(ValueError, match=re.escape(str(path))):
+        ParametricUMAP.load(path)
+
+
+def test_brackets_without_end_are_an_error(fitted, tmp_path):
+    path = tmp_path / "umap"
+    fitted.save(path)
+    with safe_open(path, "numpy") as file:
+        metadata = file.metadata()
+    del metadata["checksum"]
+    save_file(load_file(path), path, metadata | {"fitted": 100_000 * "["})
+    with pytest.raises(ValueError, match=re.escape(str(path))):
+        ParametricUMAP.load(path)
+
+
+KILLED = """
+import os, signal, sys
+from parametric_umap.atomic import replacing
+
+with replacing(sys.argv[1]) as temporary:
+    temporary.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_save_has_left_is_removed(fitted, tmp_path):
+    path = tmp_path / "umap"
+    with killed_in_time(script(KILLED, path)) as process:
+        process.wait()
+    assert len(os.listdir(tmp_path)) == 1 and not path.exists()
+    (tmp_path / ".umap").touch()
+    with replacing(path) as another:  # is being written, and so stays
+        fitted.save(path)
+        assert sorted(os.listdir(tmp_path)) == sorted([".umap", "umap", another.name])
+        another.write_bytes(path.read_bytes())
+    assert sorted(os.listdir(tmp_path)) == [".umap", "umap"]
 
 
 def test_only_a_fitted_model_is_saved(tmp_path):

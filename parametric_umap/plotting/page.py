@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atomic import replacing
 from ..containers import as_numpy
-from ..persistence import replacing
 from .axes import INK, check_n_components
 from .points import point_alpha, point_size
 from .thumbnails import as_bytes, sheets
