@@ -39,12 +39,16 @@ def checked_rows(X, check, *, input_name="X", estimator_name=None):
     Raises
     ------
     ValueError
-        If `check` refuses such rows, or a tensor is not dense.
+        If `check` refuses such rows, a tensor is not dense or holds no values, or some values are masked.
     """
+    if np.ma.is_masked(X):
+        raise ValueError(f"{input_name} has masked values, which nothing here can leave out; fill them first.")
     X = _viewed(X)
     names = {"estimator_name": estimator_name, "input_name": input_name}
     if not isinstance(X, torch.Tensor):
         return _finite(X, check, **names)
+    if X.is_meta:
+        raise ValueError(f"{input_name} is a tensor on the device 'meta', which holds no values.")
     if X.layout is not torch.strided:
         raise ValueError(f"{input_name} is a {X.layout} tensor; it must be a dense one, or a sparse matrix of SciPy.")
     if not _stays(X) or X.ndim != 2 or X.is_complex():

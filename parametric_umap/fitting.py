@@ -81,6 +81,7 @@ def fit_map(data: FitData, plan: Plan, progress: Progress) -> FittedMap:
     fitted : FittedMap
         What `ParametricUMAP` keeps.
     """
+    plan.check_room(data)
     with plan.runtime(data.rows) as runtime:
         rows = runtime.place(data.rows)
         positions = plan.given_positions(rows.shape[0], runtime.device)

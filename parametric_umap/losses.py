@@ -32,12 +32,23 @@ def find_ab_params(spread: float, min_dist: float) -> tuple[float, float]:
     -------
     a, b : float
         The curve's parameters.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or none that a float64 holds.
     """
     distance, flat = np.linspace(0, 3, 300), min_dist / spread  # in units of the spread, where the search converges
     wanted = np.where(distance < flat, 1.0, np.exp(flat - distance))
-    with np.errstate(divide="ignore"):  # where the search tries a negative b
-        (a, b), _ = curve_fit(lambda d, a, b: 1 / (1 + a * d ** (2 * b)), distance, wanted)
-    return float(a * spread ** (-2 * b)), float(b)
+    try:
+        with np.errstate(divide="ignore"):  # where the search tries a negative b
+            (a, b), _ = curve_fit(lambda d, a, b: 1 / (1 + a * d ** (2 * b)), distance, wanted)
+        a = float(a) * float(spread) ** float(-2 * b)
+    except (ArithmeticError, RuntimeError):
+        a = b = np.nan
+    if not (0 < a < np.inf and 0 < b < np.inf):
+        raise ValueError(f"spread={spread} and min_dist={min_dist} have no similarity curve; give others, or a and b.")
+    return a, float(b)
 
 
 class PositionLoss:

@@ -17,9 +17,12 @@ from .progress import check_report_interval
 from .supervision import check_target_metric
 from .terms import RECONSTRUCTION_LOSSES
 
+# What counts something is an int32 for torch, here and there.
+COUNT = Interval(Integral, 1, np.iinfo(np.int32).max, closed="both")
+
 PARAMETER_CONSTRAINTS = {
     "n_neighbors": [Interval(Integral, 2, None, closed="left")],
-    "n_components": [Interval(Integral, 1, None, closed="left")],
+    "n_components": [COUNT],
     "metric": [StrOptions(set(METRICS)), Hidden(StrOptions({"precomputed"})), callable],
     "metric_kwds": [dict, None],
     "precomputed_knn": [tuple, list, None],
@@ -32,7 +35,7 @@ PARAMETER_CONSTRAINTS = {
     "set_op_mix_ratio": [Interval(Real, 0, 1, closed="both")],
     "local_connectivity": [Interval(Real, 0, None, closed="left")],
     "repulsion_strength": [Interval(Real, 0, None, closed="left")],
-    "negative_sample_rate": [Interval(Integral, 1, None, closed="left")],
+    "negative_sample_rate": [COUNT],
     "target_metric": [StrOptions({"categorical", *METRICS}), callable, None],
     "target_metric_kwds": [dict, None],
     "target_n_neighbors": [Interval(Integral, 2, None, closed="left"), None],
@@ -43,19 +46,19 @@ PARAMETER_CONSTRAINTS = {
     "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
     "reconstruction_validation": [Interval(Real, 0, 1, closed="neither"), "array-like", "sparse matrix", None],
     "autoencoder": ["boolean"],
-    "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+    "hidden_layer_sizes": ["array-like", COUNT],
     "activation": [StrOptions(set(ACTIVATIONS))],
     "pca_variance": [Interval(Real, 0, 1, closed="right")],
     "input_noise": [Interval(Real, 0, None, closed="left")],
     "init": [StrOptions({"spectral", "pca", "random"}), "array-like"],
     "init_scale": [Interval(Real, 0, None, closed="neither")],
-    "init_epochs": [Interval(Integral, 1, None, closed="left"), None],
-    "init_batch_size": [Interval(Integral, 1, None, closed="left")],
+    "init_epochs": [COUNT, None],
+    "init_batch_size": [COUNT],
     "init_learning_rate": [Interval(Real, 0, None, closed="neither")],
-    "n_epochs": [Interval(Integral, 1, None, closed="left")],
-    "batches_per_epoch": [Interval(Integral, 1, None, closed="left"), None],
+    "n_epochs": [COUNT],
+    "batches_per_epoch": [COUNT, None],
     "sampling": [StrOptions(set(SAMPLERS))],
-    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "batch_size": [COUNT],
     "learning_rate": [Interval(Real, 0, None, closed="neither")],
     "landmark_weight": [Interval(Real, 0, None, closed="left")],
     "landmark_loss": [callable, None],
@@ -72,7 +75,7 @@ PARAMETER_CONSTRAINTS = {
     "memory": [str, HasMethods("cache"), None],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
-    "report_interval": [Interval(Integral, 1, None, closed="left"), dict],
+    "report_interval": [COUNT, dict],
 }
 
 
@@ -94,15 +97,23 @@ def check_parameters(parameters: Any, X: Any, y: Any) -> None:
         If a parameter is out of its range; the message names it.
     """
     p = parameters
+    for name, constraints in PARAMETER_CONSTRAINTS.items():
+        if isinstance(getattr(p, name), bool) and not {"boolean", "verbose"} & {*filter(_is_str, constraints)}:
+            raise ValueError(f"{name} must be a number; got {getattr(p, name)}.")
     if (p.a is None) != (p.b is None):
         raise ValueError(f"a and b are given both or neither; got a={p.a}, b={p.b}.")
     if p.min_dist > p.spread:
         raise ValueError(f"min_dist must be at most spread; got min_dist={p.min_dist}, spread={p.spread}.")
     if p.metric == "precomputed":  # as umap-learn has it
         raise ValueError("metric='precomputed': give the distances as fit(X, precomputed_distances=...) instead.")
-    if not all(isinstance(width, int) and width > 0 for width in np.ravel(p.hidden_layer_sizes).tolist()):
-        raise ValueError(f"hidden_layer_sizes must hold integers above 0; got {p.hidden_layer_sizes}.")
+    widths = np.ravel(p.hidden_layer_sizes).tolist()
+    if not all(type(width) is int and 0 < width <= np.iinfo(np.int32).max for width in widths):
+        raise ValueError(f"hidden_layer_sizes must hold integers above 0 and below 2**31; got {p.hidden_layer_sizes}.")
+    if p.local_connectivity > p.n_neighbors:
+        raise ValueError(f"local_connectivity must be at most n_neighbors={p.n_neighbors}; got {p.local_connectivity}.")
     check_metric(p.metric, p.metric_kwds, X.shape[1], sp.issparse(X))
+    if np.ma.is_masked(y):
+        raise ValueError("y has masked values, which nothing here can leave out; fill them first.")
     if p.target_metric is not None and y is not None:
         check_target_metric(p.target_metric, p.target_metric_kwds, y)
     if p.output_metric != "euclidean" and (p.densmap or p.output_dens):
@@ -110,6 +121,10 @@ def check_parameters(parameters: Any, X: Any, y: Any) -> None:
     if p.output_metric == "haversine" and p.n_components != 2:
         raise ValueError(f"output_metric='haversine' needs n_components=2; got {p.n_components}.")
     check_report_interval(p.report_interval)
+
+
+def _is_str(constraint):
+    return isinstance(constraint, str)
 
 
 def possible_n_neighbors(n_neighbors: int, n_samples: int, *, stacklevel: int) -> int:

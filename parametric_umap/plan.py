@@ -6,13 +6,14 @@ import numpy as np
 import torch
 
 from .decoder import has_decoder, new_decoder
-from .encoder import Encoder, new_encoder, parts
+from .encoder import MAX_AXES, NARROW, Encoder, new_encoder, parts
 from .engine import SAMPLERS, MainEmbedding, SpectralInit, Training, as_rows, body_precision, feature_gap
 from .graph import Graph, fuzzy_graph
 from .initialization import checked_positions, starting_positions
 from .losses import EdgeCrossEntropy, find_ab_params
 from .neighbors import Neighbors, checked_knn, drop_distant, find_neighbors, neighbors_of_distances
 from .output_metrics import OUTPUT_METRICS, placed
+from .room import check_room
 from .runtime import Runtime
 from .supervision import supervised_graph
 from .terms import (
@@ -126,6 +127,22 @@ class Plan:
 
     # ---- Before training ----
 
+    def check_room(self, data):
+        """Make sure that the fit has the memory that it takes at the very least."""
+        p, (n_samples, n_features) = self.parameters, data.rows.shape
+        is_default = p.encoder is None or isinstance(p.encoder, str)
+        hidden = np.ravel(p.hidden_layer_sizes).tolist() if is_default and p.encoder != "linear" else []
+        narrowed = MAX_AXES if p.pca_variance < 1 and n_features > NARROW else n_features
+        main, first = self._batches_per_epoch(n_samples), p.init_epochs or 1
+        check_room(
+            n_samples,
+            self.n_neighbors,
+            [min(n_features, narrowed), *hidden, p.n_components],
+            rows_per_batch=2 * min(p.batch_size, n_samples * self.n_neighbors),
+            batches_per_epoch=main,
+            n_steps=main * p.n_epochs + first * -(-n_samples // p.init_batch_size),
+        )
+
     def make_encoder(self, rows, runtime):
         """Make the encoder, or take the one before; on the device."""
         if self.previous is not None:
@@ -237,18 +254,22 @@ class Plan:
                 batch_size=p.init_batch_size,
                 learning_rate=p.init_learning_rate,
             )
-        fewest, most = MAIN_BATCHES
-        batches = min(fewest + n_samples // ROWS_PER_BATCH, most)
         squares = OUTPUT_METRICS.get(p.output_metric)
         yield MainEmbedding(
             SAMPLERS[p.sampling](problem.graph, problem.device),
             EdgeCrossEntropy(self.a, self.b, p.negative_sample_rate, p.repulsion_strength, squares=squares),
             n_epochs=p.n_epochs,
-            batches_per_epoch=p.batches_per_epoch or -(-batches // MAIN_EPOCHS),
+            batches_per_epoch=self._batches_per_epoch(n_samples),
             batch_size=p.batch_size,
             learning_rate=p.learning_rate / self.learning_rate_divisor,
             terms=terms,
         )
+
+    def _batches_per_epoch(self, n_samples):
+        """Number of batches in an epoch of the second phase."""
+        fewest, most = MAIN_BATCHES
+        batches = min(fewest + n_samples // ROWS_PER_BATCH, most)
+        return self.parameters.batches_per_epoch or -(-batches // MAIN_EPOCHS)
 
     def _terms(self, problem):
         """What the second phase asks of the coordinates, beside the graph and the decoder."""

@@ -18,6 +18,8 @@ from .threads import allotted_threads
 # How torch, and the libraries that it calls, say that a GPU's memory is full.
 FULL = re.compile("out of memory|ALLOC_FAILED|CUSOLVER_STATUS_INTERNAL_ERROR|CUBLAS_STATUS_NOT_INITIALIZED")
 
+FULL_HOST = re.compile(r"DefaultCPUAllocator.* (\d+) bytes")
+
 
 class Runtime:
     """What a fit runs on. Within it torch is set up for the fit; afterwards everything is as it was.
@@ -46,14 +48,17 @@ class Runtime:
     ------
     ValueError
         If there is no such device, or a parameter is out of its range.
-    torch.OutOfMemoryError
+    MemoryError, torch.OutOfMemoryError
         At the end, if the device had no room for the fit.
     """
 
     def __init__(self, device, *, n_jobs=None, memory=None, random_state=None, seeds_torch=False):
         self.device = resolve_device(device)
         self.n_threads = allotted_threads(n_jobs)
-        self.memory = check_memory(memory)
+        try:
+            self.memory = check_memory(memory)
+        except OSError as error:
+            raise ValueError(f"memory={memory!r} is no folder that results can be kept in: {error}") from error
         self.is_seeded = random_state is not None
         random_state = check_random_state(random_state) if self.is_seeded else np.random.RandomState()
         self._base_seed = random_state.randint(np.iinfo(np.int32).max)
@@ -67,6 +72,8 @@ class Runtime:
 
     def __exit__(self, error_type, error, traceback):
         self._settings.close()
+        if isinstance(error, RuntimeError) and (full := FULL_HOST.search(str(error))):
+            raise MemoryError(f"there was no room for another {int(full[1]) / 2**20:.3g} MiB of memory.") from error
         if error is not None and self._is_full(error):
             raise torch.OutOfMemoryError(
                 f"{self.device} has no room for this fit: {str(error).splitlines()[0]} Free some of its memory, lower "

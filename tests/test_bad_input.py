@@ -98,13 +98,22 @@ class Unchanging(torch.nn.Module):
         ({"a": 1.0}, "a and b are given both or neither; got a=1.0, b=None"),
         ({"set_op_mix_ratio": 1.1}, "'set_op_mix_ratio' parameter"),
         ({"local_connectivity": -1}, "'local_connectivity' parameter"),
+        ({"local_connectivity": 10**30}, "local_connectivity must be at most n_neighbors=.*; got 1000"),
+        ({"n_components": 10**30}, "'n_components' parameter"),
+        ({"n_components": True}, "n_components must be a number; got True"),
+        ({"min_dist": False}, "min_dist must be a number; got False"),
+        ({"batch_size": 10**30}, "'batch_size' parameter"),
+        ({"spread": 1e300}, r"spread=1e\+300 and min_dist=.* have no similarity curve"),
+        ({"hidden_layer_sizes": [True]}, r"hidden_layer_sizes must hold integers above 0 and below 2\*\*31"),
+        ({"memory": "/dev/null/nowhere"}, "memory='/dev/null/nowhere' is no folder"),
+        ({"metric": lambda x, y: "far"}, "it gives 'far', which is not a number"),
         ({"repulsion_strength": -1}, "'repulsion_strength' parameter"),
         ({"negative_sample_rate": 0}, "'negative_sample_rate' parameter"),
         ({"encoder": "cnn"}, "'encoder' parameter"),
         ({"encoder": torch.nn.Linear(4, 3)}, r"tensor of shape \(2, 2\) \(n_components=2\); it gave shape \(2, 3\)"),
         ({"encoder": torch.nn.Linear(5, 2)}, r"encoder does not take rows of shape \(2, 4\)"),
         ({"encoder": Unchanging()}, "encoder must have parameters that require a gradient; it has none"),
-        ({"hidden_layer_sizes": (8, 0)}, r"hidden_layer_sizes must hold integers above 0; got \(8, 0\)"),
+        ({"hidden_layer_sizes": (8, 0)}, r"hidden_layer_sizes must hold integers above 0 .*; got \(8, 0\)"),
         ({"hidden_layer_sizes": 0}, "'hidden_layer_sizes' parameter"),
         ({"activation": "sigmoid"}, "'activation' parameter"),
         ({"input_noise": -1}, "'input_noise' parameter"),
@@ -186,7 +195,30 @@ def test_an_interrupted_fit_leaves_the_estimator_as_it_was(monkeypatch, fitted, 
 def test_a_diverging_fit_is_told_and_leaves_no_trace():
     umap = ParametricUMAP(**{**QUICK, "learning_rate": 1e30, "n_epochs": 5})
     with pytest.raises(
-        FloatingPointError, match=r"the loss of phase 'main_embedding' became .*learning rate below 1e\+30"
+        FloatingPointError,
+        match=r"the loss of phase 'main_embedding' became .* smaller .*learning_rate may help; .* 1e\+30",
     ):
         umap.fit(X)
     assert not hasattr(umap, "embedding_")
+
+
+@pytest.mark.parametrize("parameters", [{"init_learning_rate": 1e30}, {"init_scale": 1e38}])
+def test_the_first_phase_blames_its_own_parameters(parameters):
+    with pytest.raises(FloatingPointError, match="a smaller init_learning_rate or init_scale "):
+        ParametricUMAP(random_state=0, **QUICK | parameters).fit(X)
+
+
+def test_masked_values_are_refused():
+    with pytest.raises(ValueError, match="X has masked values"):
+        ParametricUMAP(**QUICK).fit(np.ma.masked_greater(X, X.max() - 1))
+    with pytest.raises(ValueError, match="y has masked values"):
+        ParametricUMAP(target_metric="categorical", **QUICK).fit(X, np.ma.masked_greater(np.arange(len(X)) % 3, 1))
+    masked_nowhere = ParametricUMAP(random_state=0, **QUICK).fit(np.ma.masked_greater(X, X.max()))
+    np.testing.assert_array_equal(masked_nowhere.embedding_, ParametricUMAP(random_state=0, **QUICK).fit(X).embedding_)
+
+
+def test_tensors_without_values_are_refused(fitted):
+    empty = torch.empty(X.shape, device="meta")
+    for method in (ParametricUMAP(**QUICK).fit, fitted.transform):
+        with pytest.raises(ValueError, match="X is a tensor on the device 'meta', which holds no values"):
+            method(empty)

@@ -349,7 +349,7 @@ def test_training_that_diverges_names_its_phase(case):
             learning_rate=learning_rate,
         )
     reports = []
-    message = f"^the loss of phase '{phase.name}' became (inf|nan) in epoch 1; a learning rate below {learning_rate}"
+    message = f"^the loss of phase '{phase.name}' became (inf|nan) in epoch 1; a smaller "
     with pytest.raises(FloatingPointError, match=message.replace("+", r"\+")):
         train(network, rows, phase, generator(), on_epoch=lambda *args: reports.append(args))
     assert reports == []

@@ -1,8 +1,9 @@
 """The phases of training. A phase says which rows make a batch, and which loss their coordinates have.
 
-Every phase has `name`, `n_epochs`, `batches_per_epoch` and `learning_rate`; a `loss`, whose
-``value_and_gradient(z, targets)`` compares the coordinates of a batch with its targets; and one verb:
-``draw_epoch(generator)`` gives the batches of an epoch. Its `terms` are what else is asked for: each a `Term`.
+Every phase has `name`, `n_epochs`, `batches_per_epoch` and `learning_rate`; `may_diverge_by`, the parameters to blame
+where it does; a `loss`, whose ``value_and_gradient(z, targets)`` compares the coordinates of a batch with its targets;
+and one verb: ``draw_epoch(generator)`` gives the batches of an epoch. Its `terms` are what else is asked for: each a
+`Term`.
 """
 
 from typing import NamedTuple
@@ -10,6 +11,9 @@ from typing import NamedTuple
 import torch
 
 from ..losses import PositionLoss
+
+# Of a batch, where the graph has fewer.
+FEWEST_GROUPS = 128
 
 
 class Batch(NamedTuple):
@@ -94,6 +98,7 @@ class SpectralInit:
     """
 
     name = "spectral_init"
+    may_diverge_by = "init_learning_rate or init_scale"
 
     def __init__(self, positions, *, n_epochs, batch_size, learning_rate, terms=()):
         self.positions = positions
@@ -124,7 +129,7 @@ class MainEmbedding:
         Of a batch of groups.
     n_epochs, batches_per_epoch, batch_size : int
         Number of epochs, of batches in an epoch, and of edges in a batch; neighbourhoods are so many that they have
-        about as many rows as the edges would have end points.
+        about as many rows as the edges would have end points. There are no more than the graph has.
     learning_rate : float
         Of the first step.
     terms : sequence of Term, default=()
@@ -132,6 +137,7 @@ class MainEmbedding:
     """
 
     name = "main_embedding"
+    may_diverge_by = "learning_rate"
 
     def __init__(self, sampler, loss, *, n_epochs, batches_per_epoch, batch_size, learning_rate, terms=()):
         self.sampler = sampler
@@ -139,7 +145,8 @@ class MainEmbedding:
         self.terms = terms
         self.n_epochs = n_epochs
         self.batches_per_epoch = batches_per_epoch
-        self.n_groups = -(-2 * batch_size // sampler.group_size)
+        # No more than the graph has, but as many as by default: few rows are drawn several times.
+        self.n_groups = min(-(-2 * batch_size // sampler.group_size), max(sampler.n_groups, FEWEST_GROUPS))
         self.learning_rate = learning_rate
 
     def draw_epoch(self, generator):

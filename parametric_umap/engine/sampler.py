@@ -22,6 +22,8 @@ class EdgeSampler:
     ----------
     group_size : int
         2, the end points of an edge.
+    n_groups : int
+        Number of edges.
     """
 
     group_size = 2
@@ -29,6 +31,7 @@ class EdgeSampler:
     def __init__(self, graph, device):
         graph = Graph.of(graph, device)
         self.edges = torch.stack([graph.heads, graph.ends.long()], dim=1)
+        self.n_groups = len(self.edges)
         self.cumulative = _cumulative_shares(graph.weights.to(float64_device(device)))
         self.weights = 1 - torch.eye(2, device=device)
 
@@ -76,13 +79,15 @@ class NeighborhoodSampler:
     ----------
     group_size : int
         Number of members.
+    n_groups : int
+        Number of neighbourhoods: one of each row.
     """
 
     def __init__(self, graph, device, size=NEIGHBORHOOD_SIZE):
         graph = Graph.of(graph, device)
         self.members = _strongest(graph, size)
         self.tails, self.weights = _each_edge_once(graph)
-        self.group_size = self.members.shape[1]
+        self.n_groups, self.group_size = self.members.shape
 
     def draw(self, n_batches, n_groups, generator):
         """Draw neighbourhoods.

@@ -119,9 +119,11 @@ class Training:
         loss = self.run_batches([part.to(self.rows.device) for part in batches]) / phase.batches_per_epoch
         self.epoch += 1
         if not np.isfinite(loss):
+            # The last step of the phase before may be what has led here.
+            blamed = self.phases[: self.phases.index(phase) + 1] if self.epoch == 1 else [phase]
             raise FloatingPointError(
                 f"the loss of phase {phase.name!r} became {loss} in epoch {self.epoch}; "
-                f"a learning rate below {phase.learning_rate} or better scaled data may help."
+                f"a smaller {' or '.join(each.may_diverge_by for each in blamed)} may help; the learning rate is {phase.learning_rate}."
             )
         self.losses[phase.name].append(loss)
         for term in phase.terms:

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from inspect import isfunction
+from numbers import Real
 
 import numpy as np
 import scipy.sparse as sp
@@ -135,20 +136,29 @@ def compiled_or_none(function, X, arguments=()):
     -------
     compiled : callable or None
         A numba dispatcher, compiled for such rows.
+
+    Raises
+    ------
+    ValueError
+        If it gives anything but a number.
     """
     from numba import njit
     from numba.core.dispatcher import Dispatcher
     from numba.core.errors import NumbaError
 
-    if isinstance(function, Dispatcher) or sp.issparse(X):
+    if sp.issparse(X):
         return function
-    if not isfunction(function):  # numba compiles nothing else
+    if not isfunction(function) and not isinstance(function, Dispatcher):  # numba compiles nothing else
         return None
-    compiled = njit(function, nogil=True)
+    compiled = function if isinstance(function, Dispatcher) else njit(function, nogil=True)
     try:
-        compiled(X[0], X[-1], *arguments)
-    except NumbaError:
+        distance = compiled(X[0], X[-1], *arguments)
+    except NumbaError as error:
+        if compiled is function:
+            raise ValueError(str(error).splitlines()[0]) from error
         return None
+    if not isinstance(distance, Real | np.bool_):
+        raise ValueError(f"it gives {distance!r}, which is not a number")
     return compiled
 
 
