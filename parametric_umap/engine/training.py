@@ -120,10 +120,11 @@ class Training:
         self.epoch += 1
         if not np.isfinite(loss):
             # The last step of the phase before may be what has led here.
-            blamed = self.phases[: self.phases.index(phase) + 1] if self.epoch == 1 else [phase]
+            suspects = self.phases[: self.phases.index(phase) + 1] if self.epoch == 1 else [phase]
+            blamed = " or ".join(suspect.may_diverge_by for suspect in suspects)
             raise FloatingPointError(
                 f"the loss of phase {phase.name!r} became {loss} in epoch {self.epoch}; "
-                f"a smaller {' or '.join(each.may_diverge_by for each in blamed)} may help; the learning rate is {phase.learning_rate}."
+                f"a smaller {blamed} may help; the learning rate is {phase.learning_rate}."
             )
         self.losses[phase.name].append(loss)
         for term in phase.terms:
