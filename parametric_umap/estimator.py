@@ -202,6 +202,11 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         `learning_rate` or `encoder`, find them there. A search by a metric that is a function is made anew, and so is
         one in another number of threads. With the same `random_state` it changes no bit of the map; without any, a fit
         may find what one before has found.
+    checkpoint : str or path-like or None, default=None
+        A file where a fit keeps how far it has come: the values of its stages and, every ten seconds or more, the state
+        of its training. If the fit is killed or interrupted, the same fit goes on from there and ends with the same
+        bits; a fit of other rows, parameters or versions raises. A fit that ends removes the file. One file is for one
+        fit at a time. It needs safetensors.
     random_state : int, RandomState instance or None, default=None
         Seed of everything random. The same integer gives the same bits on the same machine. The global random states of
         numpy and torch are neither read nor changed; None seeds from the operating system.
@@ -351,6 +356,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         device: str | torch.device = "auto",
         n_jobs: int | None = None,
         memory: str | Memory | None = None,
+        checkpoint: str | PathLike[str] | None = None,
         random_state: Seed = None,
         verbose: bool | int = False,
         report_interval: int | dict[str, int] = 5,
@@ -407,6 +413,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         self.device = device
         self.n_jobs = n_jobs
         self.memory = memory
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
         self.report_interval = report_interval

@@ -82,19 +82,21 @@ def fit_map(data: FitData, plan: Plan, progress: Progress) -> FittedMap:
         What `ParametricUMAP` keeps.
     """
     plan.check_room(data)
-    with plan.runtime(data.rows) as runtime:
+    checkpoint = plan.checkpoint(data)
+    with plan.runtime(data.rows, checkpoint.seed) as runtime:
+        checkpoint.keep_seed(runtime.base_seed)
         rows = runtime.place(data.rows)
         positions = plan.given_positions(rows.shape[0], runtime.device)
         encoder = plan.make_encoder(rows, runtime)
 
         searched = f"{plan.n_neighbors} of each of {rows.shape[0]} rows, metric {plan.metric_of(data)!r}"
         progress.stage("neighbors", searched)
-        neighbors = plan.find_neighbors(data, rows, runtime)
+        neighbors = checkpoint.stage("neighbors", plan.find_neighbors, data, rows, runtime)
         progress.stage("graph", "fuzzy simplicial set")
-        graph = plan.build_graph(data, neighbors, runtime)
+        graph = checkpoint.stage("graph", plan.build_graph, data, neighbors, runtime)
         if plan.searches_positions:
             progress.stage("initial positions", plan.init)
-            positions = plan.find_positions(data, rows, graph, runtime)
+            positions = checkpoint.stage("positions", plan.find_positions, data, rows, graph, runtime)
 
         prepare, network = parts(encoder)
         problem = Problem(
@@ -108,14 +110,21 @@ def fit_map(data: FitData, plan: Plan, progress: Progress) -> FittedMap:
             seed=runtime.seed("stages"),
         )
         model, training = plan.make_training(problem, encoder, runtime)
+        checkpoint.resume(training)
         fitted = partial(FittedMap.of, data, problem, model, training, plan)
 
         def attributes_of_now():
             return fitted(copied=True).attributes()
 
+        def on_epoch(phase, epoch, loss):
+            checkpoint.after_epoch(training)
+            return progress.epoch(phase, epoch, loss)
+
         for phase in training.phases:
             detail = f"{phase.n_epochs} epochs of {phase.batches_per_epoch} batches on {runtime.device}"
             with progress.phase(phase, detail, attributes_of_now):
-                training.run(phase, progress.epoch)
+                training.run(phase, on_epoch)
         progress.stage("embedding")
-        return fitted()
+        result = fitted()
+        checkpoint.remove()
+        return result

@@ -1,5 +1,6 @@
 """What the parameters of the estimator may be: one table, and what one table cannot say."""
 
+import os
 from numbers import Integral, Real
 from typing import Any
 from warnings import warn
@@ -73,6 +74,7 @@ PARAMETER_CONSTRAINTS = {
     "device": [str, torch.device],
     "n_jobs": [Integral, None],
     "memory": [str, HasMethods("cache"), None],
+    "checkpoint": [str, os.PathLike, None],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
     "report_interval": [COUNT, dict],

@@ -2,9 +2,7 @@
 
 import inspect
 import json
-import os
 from dataclasses import fields
-from hashlib import blake2b
 from itertools import pairwise
 from warnings import warn
 
@@ -12,11 +10,11 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from .atomic import replacing
 from .decoder import Decoder, Restore
 from .encoder import Encoder, Perceptron, Standardize, as_module
 from .engine import torch_settings
 from .fitted import OPTIONAL_ATTRIBUTES, FittedMap
+from .tensor_file import read_tensors, write_tensors
 
 FORMAT = "parametric_umap"
 # Raised when a file can no longer be read by the code before; files of all versions up to this one are read.
@@ -67,7 +65,6 @@ def save(estimator, path):
     for name, value in vars(estimator).items():
         if name.endswith("_") and not name.startswith("_"):
             _put(name, value, fitted, tensors)
-    tensors = {name: np.ascontiguousarray(x) for name, x in tensors.items()}
     metadata = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
@@ -76,10 +73,7 @@ def save(estimator, path):
         "set_output": json.dumps(getattr(estimator, "_sklearn_output_config", {})),
         "fitted": json.dumps(fitted),
     }
-    metadata["checksum"] = _checksum(metadata, tensors)
-    safetensors = _safetensors()
-    with replacing(path) as temporary:
-        safetensors.numpy.save_file(tensors, temporary, metadata)
+    write_tensors(path, metadata, tensors)
 
 
 def load(cls, path, encoder=None, decoder=None):
@@ -105,7 +99,7 @@ def load(cls, path, encoder=None, decoder=None):
     ValueError
         If the file is no such file, is damaged, is of a later version, or holds a user's encoder and none is given.
     """
-    metadata, tensors = _read(path)
+    metadata, tensors = read_tensors(path, "a file of a ParametricUMAP", FORMAT, FORMAT_VERSION)
     try:
         parameters, fitted = _parsed(metadata, tensors, cls)
     except MALFORMED as error:
@@ -126,39 +120,6 @@ def load(cls, path, encoder=None, decoder=None):
         return estimator.set_output(**json.loads(metadata["set_output"]))
     except MALFORMED as error:
         raise ValueError(f"{path} cannot be loaded: {error}") from error
-
-
-def _read(path):
-    """The metadata and the tensors of a file that says that it is one of ours, and is whole."""
-    safetensors = _safetensors()
-    try:
-        with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (FileNotFoundError, PermissionError):
-        raise
-    except Exception as error:
-        raise ValueError(f"{path} is not a file of a ParametricUMAP: {error}") from error
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a file of a ParametricUMAP.")
-    version = metadata.get("format_version", "")
-    if version.isdecimal() and int(version[:9]) > FORMAT_VERSION:
-        raise ValueError(f"{path} was written by version {metadata.get('version')}, which is later than this one.")
-    checksum = metadata.pop("checksum", None)  # files of before this check have none
-    if checksum is not None and checksum != _checksum(metadata, tensors):
-        raise ValueError(f"{path} is damaged: it is not what was saved, by its checksum.")
-    return metadata, tensors
-
-
-def _checksum(metadata, tensors):
-    """A hash of all that a file says."""
-    seen = blake2b(digest_size=16)
-    for name, value in sorted(metadata.items()):
-        seen.update(json.dumps([name, value]).encode())
-    for name, tensor in sorted(tensors.items()):
-        seen.update(json.dumps([name, tensor.dtype.str, tensor.shape]).encode())
-        seen.update(memoryview(tensor.reshape(-1).view(np.uint8)))
-    return seen.hexdigest()
 
 
 def _parsed(metadata, tensors, cls):
@@ -306,12 +267,3 @@ def _blank_standardize(state, prefix):
     axes = state.get(f"{prefix}.axes")
     limit = None if f"{prefix}.limit" not in state else 1.0
     return Standardize(np.zeros(len(state[f"{prefix}.mean"])), 1.0, None if axes is None else axes.numpy(), limit)
-
-
-def _safetensors():
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ImportError as error:
-        raise ImportError("save and load need safetensors: pip install 'torch-parametric-umap[save]'.") from error
-    return safetensors

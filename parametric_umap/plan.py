@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from .checkpoint import Checkpoint, fingerprint
 from .decoder import has_decoder, new_decoder
 from .encoder import MAX_AXES, NARROW, Encoder, new_encoder, parts
 from .engine import SAMPLERS, MainEmbedding, SpectralInit, Training, as_rows, body_precision, feature_gap
@@ -113,17 +114,27 @@ class Plan:
         self.searches_positions = self.init not in (None, "given")
         self.keeps_radii = p.densmap or p.output_dens
 
-    def runtime(self, rows: Any) -> Runtime:
+    def checkpoint(self, data):
+        """What is kept of the fit while it runs."""
+        p = self.parameters
+        return Checkpoint(p.checkpoint, lambda: fingerprint(p, data, self._device(data.rows), self.previous))
+
+    def runtime(self, rows: Any, base_seed: int | None = None) -> Runtime:
         """Say where and how the fit runs."""
         p = self.parameters
-        beside_rows = p.device == "auto" and isinstance(rows, torch.Tensor)
         return Runtime(
-            rows.device if beside_rows else p.device,
+            self._device(rows),
             n_jobs=p.n_jobs,
             memory=p.memory,
             random_state=p.random_state,
             seeds_torch=_is_module(p.encoder) or _is_module(p.decoder),
+            base_seed=base_seed,
         )
+
+    def _device(self, rows):
+        """Where the rows are, if that is left to them."""
+        beside_rows = self.parameters.device == "auto" and isinstance(rows, torch.Tensor)
+        return rows.device if beside_rows else self.parameters.device
 
     # ---- Before training ----
 

@@ -36,11 +36,15 @@ class Runtime:
         Seed of all seeds; one number is drawn of a RandomState.
     seeds_torch : bool, default=False
         Whether torch's global random state is seeded, too, for modules that draw from it.
+    base_seed : int or None, default=None
+        The seed of a fit that is gone on with, instead of one that is drawn.
 
     Attributes
     ----------
     device : torch.device
         Where the fit computes.
+    base_seed : int
+        The seed of all seeds.
     n_threads : int or None
         Number of threads on the CPU; None leaves the settings of torch, numba and OpenMP alone.
 
@@ -52,7 +56,7 @@ class Runtime:
         At the end, if the device had no room for the fit.
     """
 
-    def __init__(self, device, *, n_jobs=None, memory=None, random_state=None, seeds_torch=False):
+    def __init__(self, device, *, n_jobs=None, memory=None, random_state=None, seeds_torch=False, base_seed=None):
         self.device = resolve_device(device)
         self.n_threads = allotted_threads(n_jobs)
         try:
@@ -61,7 +65,8 @@ class Runtime:
             raise ValueError(f"memory={memory!r} is no folder that results can be kept in: {error}") from error
         self.is_seeded = random_state is not None
         random_state = check_random_state(random_state) if self.is_seeded else np.random.RandomState()
-        self._base_seed = random_state.randint(np.iinfo(np.int32).max)
+        drawn = random_state.randint(np.iinfo(np.int32).max)
+        self.base_seed = drawn if base_seed is None else base_seed
         self._seeds_torch = seeds_torch
 
     def __enter__(self):
@@ -82,7 +87,7 @@ class Runtime:
 
     def seed(self, name: str) -> int:
         """Draw a seed of its own for everything that has a name, whatever else is drawn."""
-        return int(np.random.SeedSequence([self._base_seed, *name.encode()]).generate_state(1)[0]) // 2
+        return int(np.random.SeedSequence([self.base_seed, *name.encode()]).generate_state(1)[0]) // 2
 
     def generator(self, name: str, device: torch.device | str = "cpu") -> torch.Generator:
         """Make a source of random numbers from the seed of a name."""

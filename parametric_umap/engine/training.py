@@ -56,7 +56,7 @@ class Training:
         self.precision = precision
         self.noise = Noise(input_noise, self.rows, generator)
         self.losses = {}
-        self.phase = self.optimizer = None
+        self.phase = self.optimizer = self.kept = None
         self.epoch = 0
 
     @contextmanager
@@ -75,6 +75,8 @@ class Training:
         self.losses.setdefault(phase.name, [])
         self.optimizer = Adam(trained, _learning_rates(phase.learning_rate, n_steps))
         self.elapsed = torch.linspace(0, 1, n_steps, device=self.rows.device).view(phase.n_epochs, -1)
+        if self.kept is not None and self.kept[0]["phase"] == phase.name:
+            self._go_on(modules)
         self.run_batches = self._runner(n_steps)
         training_mode(modules)
         try:
@@ -96,9 +98,54 @@ class Training:
             the phase ends there.
         """
         with self.within(phase):
-            for epoch in range(1, phase.n_epochs + 1):
+            for epoch in range(self.epoch + 1, phase.n_epochs + 1):
                 if on_epoch(phase, epoch, self.run_epoch()):
                     break
+
+    def state(self):
+        """Say how far training has come, between two epochs of a phase.
+
+        Returns
+        -------
+        place : dict
+            The phase, its epoch and the losses so far, as JSON takes them.
+        tensors : dict of {str: Tensor}
+            Weights and buffers of the networks, the moments of the optimizer, and the states of what is random.
+        """
+        modules = torch.nn.ModuleList([self.network, *self.phase.terms])
+        tensors = {f"modules.{name}": tensor for name, tensor in modules.state_dict().items()}
+        tensors |= {f"optimizer.{name}": getattr(self.optimizer, name) for name in ("mean", "square", "time")}
+        tensors |= {"random.ours": self.generator.get_state(), "random.torch": torch.get_rng_state()}
+        if self.rows.device.type == "cuda":  # only on a GPU
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.rows.device)
+        return {"phase": self.phase.name, "epoch": self.epoch, "losses": self.losses}, tensors
+
+    def load_state(self, place, tensors):
+        """Be ready to go on where `state` was asked for: in the phase that it names, without those before.
+
+        Parameters
+        ----------
+        place, tensors
+            What `state` gave.
+        """
+        self.kept = place, tensors
+        names = [phase.name for phase in self.phases]
+        self.phases = self.phases[names.index(place["phase"]) :]
+        self.losses = place["losses"]
+
+    def _go_on(self, modules):
+        place, tensors = self.kept
+        prefix = "modules."
+        modules.load_state_dict(
+            {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
+        )
+        for name in ("mean", "square", "time"):
+            getattr(self.optimizer, name).copy_(tensors[f"optimizer.{name}"])
+        self.generator.set_state(tensors["random.ours"])
+        torch.set_rng_state(tensors["random.torch"])
+        if self.rows.device.type == "cuda":  # only on a GPU
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.rows.device)
+        self.epoch, self.kept = place["epoch"], None
 
     def run_epoch(self):
         """Train for an epoch of the phase, and write its losses down.
