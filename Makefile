@@ -8,9 +8,9 @@ SPHINX = $(VENV)/bin/sphinx-build -W --keep-going -d docs/_build/doctrees
 demo: $(INSTALLED)
 	$(VENV)/bin/python benchmarks/demo.py
 
-# A test on each core, since the threads of several would wait for each other.
+# A test on each core, since the threads of several would wait for each other; numba, too, sets those of OpenMP.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n logical --dist worksteal
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n logical --dist worksteal
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

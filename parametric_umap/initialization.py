@@ -150,7 +150,10 @@ def checked_positions(init: ArrayLike, n_samples: int, n_components: int) -> Flo
     ValueError
         If the shape is another, or a value is not finite.
     """
-    positions = check_array(as_numpy(init), dtype=np.float32, copy=True, input_name="init")
+    try:
+        positions = check_array(as_numpy(init), dtype=np.float32, copy=True, input_name="init")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"init holds no positions: {error}") from error
     if positions.shape != (n_samples, n_components):
         raise ValueError(
             f"init has shape {positions.shape}; it must be 'spectral', 'pca', 'random' or an array of shape "

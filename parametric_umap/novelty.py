@@ -14,6 +14,7 @@ from .threads import allotted_threads, limited_threads
 N_REFERENCES = 2000
 REFERENCE_BYTES = 2**21  # so that a model stays small where rows are wide
 CHUNK_BYTES = 2**25
+FARTHEST = 2.0**50  # in units of the network's input; the squares of more would not be finite
 EQUAL = 1e-6  # squares below this share of the rows' own are rounding errors of copies
 
 
@@ -141,7 +142,7 @@ class _View:
     def of(cls, prepare, x):
         if not isinstance(prepare, Standardize):
             return cls(x.float(), torch.zeros((), device=x.device))
-        scaled = prepare.scaled(x)
+        scaled = prepare.scaled(x).clamp_(-FARTHEST, FARTHEST)
         rows = scaled if prepare.axes is None else scaled @ prepare.axes
         unseen = (scaled.square().sum(dim=1) - rows.square().sum(dim=1)).clamp(min=0)
         return cls(rows, unseen)

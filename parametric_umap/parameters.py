@@ -102,6 +102,8 @@ def check_parameters(parameters: Any, X: Any, y: Any) -> None:
     for name, constraints in PARAMETER_CONSTRAINTS.items():
         if isinstance(getattr(p, name), bool) and not {"boolean", "verbose"} & {*filter(_is_str, constraints)}:
             raise ValueError(f"{name} must be a number; got {getattr(p, name)}.")
+        if isinstance(getattr(p, name), int) and abs(getattr(p, name)) >= 2**63:
+            raise ValueError(f"{name} must be an integer of 64 bits, or a float; got {getattr(p, name)}.")
     if (p.a is None) != (p.b is None):
         raise ValueError(f"a and b are given both or neither; got a={p.a}, b={p.b}.")
     if p.min_dist > p.spread:

@@ -245,12 +245,15 @@ class Plan:
         terms = [*self._terms(problem), *([] if reconstruction is None else [reconstruction])]
         rows = as_rows(problem.rows, prepare, runtime.device)
         gap = feature_gap(rows, problem.neighbors)
+        input_noise = self.parameters.input_noise and self.parameters.input_noise * gap  # the gap may be infinite
+        if not input_noise < np.sqrt(np.finfo(np.float32).max):
+            raise ValueError(f"input_noise={self.parameters.input_noise} is more than the network can be trained with.")
         training = Training(
             network,
             rows,
             list(self._phases(problem, terms)),
             runtime.generator("training", runtime.device),
-            input_noise=self.parameters.input_noise * gap if self.parameters.input_noise else 0.0,  # it may overflow
+            input_noise=input_noise,
             precision=body_precision(runtime.device, gap) if isinstance(encoder, Encoder) else torch.float32,
         )
         return Model(encoder, None if reconstruction is None else reconstruction.decoder), training

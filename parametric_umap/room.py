@@ -64,7 +64,7 @@ def check_room(
 def _left_of_machine():
     with suppress(OSError, ValueError, LookupError):
         lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        return 1024 * int(lines["MemAvailable"].split()[0])
+        return 1024 * sum(int(lines[name].split()[0]) for name in ("MemAvailable", "SwapFree"))
     return inf
 
 

@@ -103,6 +103,7 @@ def test_novelty_tells_how_far_a_far_row_is():
     umap = ParametricUMAP(random_state=0, n_epochs=2).fit(X[FITTED])
     far = umap.novelty_score(np.vstack([np.full(64, 1e4), np.full(64, 1e6)]))
     assert far[1] / far[0] == pytest.approx(100, rel=0.05)
+    assert far[1] < umap.novelty_score(np.full((1, 64), 1e30)) < np.inf
 
 
 def test_float32_rows_that_have_lost_their_digits_are_told():

@@ -50,7 +50,10 @@ def validation_rows(validation, X, random_state):
         return held_out, X[held_out]
     name = "reconstruction_validation"
     check = partial(check_array, accept_sparse="csr", dtype=[np.float64, np.float32], input_name=name)
-    rows = checked_rows(validation, check, input_name=name)
+    try:
+        rows = checked_rows(validation, check, input_name=name)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} holds no rows: {error}") from error
     if rows.shape[1] != n_features:
         raise ValueError(f"{name} has {rows.shape[1]} features; it must have {n_features}, as X has.")
     return held_out, rows
