@@ -794,7 +794,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         return state
 
     def __setstate__(self, state):
-        super().__setstate__(state)
+        # A pickle of an earlier version has no parameters that came later.
+        super().__setstate__(type(self)().get_params(deep=False) | state)
         if "encoder_" in state:
             self.device_ = device_or_cpu(self.device_)
             for module in ("encoder_", "decoder_"):
