@@ -41,7 +41,7 @@ def replacing(path):
         raise ValueError(f"{path} cannot be written: it is a folder or a device.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}.")
-    _remove_remains(path)
+    remove_remains(path)
     temporary = path.with_name(f".{_machine()}-{os.getpid()}-{token_hex(8)}.{path.name}")
     _being_written.add(temporary)
     try:
@@ -58,8 +58,14 @@ def replacing(path):
         _being_written.discard(temporary)
 
 
-def _remove_remains(path):
-    """Remove the temporary files for `path` whose process, on this machine, is no more."""
+def remove_remains(path):
+    """Remove the temporary files for a path whose process, on this machine, is no more.
+
+    Parameters
+    ----------
+    path : Path
+        What they would have replaced.
+    """
     pattern = re.compile(rf"\.{_machine()}-(\d+)-[0-9a-f]{{16}}\.{re.escape(path.name)}")
     for other in path.parent.iterdir():
         match = pattern.fullmatch(other.name)

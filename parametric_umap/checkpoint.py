@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from .atomic import remove_remains
 from .containers import as_numpy, as_tensor
 from .graph import Graph
 from .neighbors import Neighbors
@@ -120,6 +121,7 @@ class Checkpoint:
         """The fit is over: there is nothing left to go on with."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+            remove_remains(self.path.resolve())
 
     def _write(self):
         from . import __version__

@@ -37,7 +37,7 @@ class Standardize(nn.Module):
     axes : ndarray of shape (n_features, n_axes), float32, or None, default=None
         Orthonormal columns on which the centred rows are projected; None leaves them as they are.
     limit : float or None, default=None
-        Rows with a number farther than this from its mean are drawn in, the farther the more, to twice as far at most.
+        Rows with a number farther than this from its mean are drawn in, in their order, to a fifth farther at most.
     """
 
     def __init__(self, mean, scale, axes=None, limit=None):
@@ -72,13 +72,13 @@ class Standardize(nn.Module):
         standardize : Standardize
             Its scale is 1 where all rows are equal in float32.
         """
-        mean, scale, extent, limit = moments_of(X)  # no row is drawn in farther than to the limit
+        mean, scale, extent, limit = moments_of(X)
         if extent == 0 or scale < np.finfo(np.float32).tiny:
             return cls(mean, 1.0)
         if pca_variance == 1 or X.shape[1] <= NARROW:
-            return cls(mean, scale, limit=limit / 2)
+            return cls(mean, scale, limit=limit)
         axes = principal_axes(X, mean, pca_variance, MAX_AXES, limit)
-        return cls(mean, scale * np.sqrt(X.shape[1] / axes.shape[1]), axes, limit / 2)
+        return cls(mean, scale * np.sqrt(X.shape[1] / axes.shape[1]), axes, limit)
 
     @property
     def width(self):
@@ -103,7 +103,7 @@ class Standardize(nn.Module):
         if self.limit is not None:
             limit = self.limit.to(x.dtype)
             share = limit / x.abs().amax(dim=1, keepdim=True).clamp(min=limit)
-            scale = scale / (share * (2 - share))
+            scale = scale / (share * (1.2 - 0.2 * share))
         x = (x / scale).float()
         return x if self.axes is None else x @ self.axes
 

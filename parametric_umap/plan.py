@@ -246,7 +246,7 @@ class Plan:
         rows = as_rows(problem.rows, prepare, runtime.device)
         gap = feature_gap(rows, problem.neighbors)
         input_noise = self.parameters.input_noise and self.parameters.input_noise * gap  # the gap may be infinite
-        if not input_noise < np.sqrt(np.finfo(np.float32).max):
+        if not input_noise < float(np.finfo(np.float32).max) ** 0.5:
             raise ValueError(f"input_noise={self.parameters.input_noise} is more than the network can be trained with.")
         training = Training(
             network,

@@ -95,7 +95,7 @@ def test_rows_are_drawn_in_on_a_line_from_the_mean_and_keep_their_order():
     rows = standardize(torch.tensor([[1.0, 2.0]]) + lengths * direction)
     np.testing.assert_array_equal(rows[:4], (lengths * direction / 2)[:4])
     sizes = rows[:, 0]
-    assert (sizes.diff() >= 0).all() and (sizes[3:7].diff() > 0).all() and sizes[-1] == pytest.approx(8.0)
+    assert (sizes.diff() >= 0).all() and (sizes[3:7].diff() > 0).all() and sizes[-1] == pytest.approx(4.8)
     np.testing.assert_allclose(rows[4:, 1], -rows[4:, 0] / 2, rtol=1e-6)
 
 

@@ -63,6 +63,6 @@ def test_a_map_needs_no_extra():
     assert run(f"OPTIONAL = {optional}\n{MAP_OF_IRIS}").splitlines() == [
         "(150, 2)",
         "save, load and checkpoint need safetensors: pip install 'torch-parametric-umap[save]'.",
-        "save and load need safetensors: pip install 'torch-parametric-umap[save]'.",
+        "save, load and checkpoint need safetensors: pip install 'torch-parametric-umap[save]'.",
         "to_onnx needs onnx and onnxscript: pip install 'torch-parametric-umap[onnx]'.",
     ]
