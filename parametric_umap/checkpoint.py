@@ -14,7 +14,7 @@ import scipy.sparse as sp
 import torch
 
 from .atomic import remove_remains
-from .containers import as_numpy, as_tensor
+from .containers import as_numpy
 from .graph import Graph
 from .neighbors import Neighbors
 from .tensor_file import imported_safetensors, read_tensors, write_tensors
@@ -26,6 +26,8 @@ SECONDS = 10
 TIMES_A_WRITE = 100
 # Parameters that change nothing of what is fitted.
 IRRELEVANT = {"checkpoint", "memory", "n_jobs", "report_interval", "verbose"}
+# Values of stages that are several tensors.
+KINDS = {"Neighbors": Neighbors, "Graph": Graph}
 
 
 class Checkpoint:
@@ -91,8 +93,10 @@ class Checkpoint:
         device = arguments[-1].device
         kind = self.kept["stages"].get(name)
         if kind is not None:
-            arrays = [self.tensors[f"{name}.{i}"] for i in range(KINDS[kind][1])]
-            return KINDS[kind][0](*arrays, device)
+            if kind == "Tensor":
+                return torch.from_numpy(self.tensors[f"{name}.0"]).to(device)
+            of = KINDS[kind]
+            return of.of_arrays(*(self.tensors[f"{name}.{i}"] for i in range(len(of.dtypes))), device=device)
         value = find(*arguments)
         if self.path is not None:
             arrays = (as_numpy(value),) if isinstance(value, torch.Tensor) else value.arrays()
@@ -143,19 +147,6 @@ class Checkpoint:
                 "differ; remove the file, or give another name."
             )
         self.kept, self.tensors = kept, tensors
-
-
-# How the value of a stage is made of its arrays, and of how many.
-KINDS = {
-    "Neighbors": (lambda *arrays_and_device: _on_device(Neighbors, *arrays_and_device), 2),
-    "Graph": (lambda *arrays_and_device: _on_device(Graph, *arrays_and_device), 3),
-    "Tensor": (lambda array, device: as_tensor(array.copy()).to(device), 1),
-}
-
-
-def _on_device(kind, *arrays_and_device):
-    *arrays, device = arrays_and_device
-    return kind.of_arrays(*arrays, device=device)
 
 
 def fingerprint(parameters, data, device, previous=None):

@@ -116,11 +116,9 @@ def _without_far_rows(X):
     mean, _, _, limit = moments_of(X)
     if sp.issparse(X):
         sizes = sizes_of_sparse(X).numpy()
-        return (
-            X
-            if (sizes <= limit).all()
-            else sp.diags_array(np.where(sizes > limit, limit / FAR / np.maximum(sizes, limit), 1)) @ X
-        )
+        if (sizes <= limit).all():
+            return X
+        return sp.diags_array(np.where(sizes > limit, limit / FAR / np.maximum(sizes, limit), 1)) @ X
     rows = X if isinstance(X, torch.Tensor) else as_tensor(X)
     mean = mean.to(rows.dtype)
     sizes = (rows - mean).abs_().amax(dim=1, keepdim=True)

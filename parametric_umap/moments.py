@@ -56,9 +56,14 @@ def moments_of(X):
     return _moments_of_sparse(X) if sp.issparse(X) else _moments_of_dense(X)
 
 
+def sampled(X):
+    """A thousand of dense rows at most, evenly spaced."""
+    return X[:: -(-len(X) // 1000)]
+
+
 def middle(X):
     """The median of a thousand rows; not their mean, which a single far row would move from the others."""
-    return X[:: -(-len(X) // 1000)].median(dim=0).values
+    return sampled(X).median(dim=0).values
 
 
 def usual_size(X, centre=None):
@@ -76,7 +81,7 @@ def usual_size(X, centre=None):
     size : float
         The median of those that do not lie in the middle; infinity if all do.
     """
-    sizes = sizes_of_sparse(X) if sp.issparse(X) else (X[:: -(-len(X) // 1000)] - centre).abs_().amax(dim=1).cpu()
+    sizes = sizes_of_sparse(X) if sp.issparse(X) else (sampled(X) - centre).abs_().amax(dim=1).cpu()
     return torch.where(sizes > 0, sizes, torch.nan).nanmedian().nan_to_num(nan=inf, posinf=inf).item()
 
 
@@ -92,7 +97,7 @@ def warn_of_lost_digits(X, *, stacklevel):
     """
     if sp.issparse(X):
         return
-    rows = to_tensor(X[:: -(-len(X) // 1000)], device_of(X))
+    rows = to_tensor(sampled(X), device_of(X))
     centre = middle(rows)
     offset, usual = centre.abs().max().item(), usual_size(rows, centre)
     if rows.dtype == torch.float32 and usual < STEPS * torch.finfo(torch.float32).eps * offset:
@@ -111,8 +116,9 @@ def sizes_of_sparse(X):
 
 def _moments_of_dense(X):
     device = device_of(X)
-    centre = middle(to_tensor(X[:: -(-len(X) // 1000)], device))
-    limit = FAR * usual_size(to_tensor(X[:: -(-len(X) // 1000)], device), centre)
+    sample = to_tensor(sampled(X), device)
+    centre = middle(sample)
+    limit = FAR * usual_size(sample, centre)
     near = _Chunks(X, device)
     sums, lowest, highest = near.sums_and_extremes()
     if torch.maximum(highest - centre, centre - lowest).max() > limit:
