@@ -67,7 +67,7 @@ class PositionLoss:
         loss : Tensor of shape (), float
             Mean over rows and coordinates.
         """
-        return (z - positions).square().mean()
+        return _total((z - positions).square()) / z.numel()
 
     def value_and_gradient(self, z: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute the loss and its gradient with respect to `z`.
@@ -85,7 +85,7 @@ class PositionLoss:
             Its gradient.
         """
         error = z - positions
-        return error.square().mean(), error * (2 / error.numel())
+        return _total(error.square()) / error.numel(), error * (2 / error.numel())
 
 
 class EdgeCrossEntropy:
@@ -146,11 +146,11 @@ class EdgeCrossEntropy:
         groups = z.view(*weights.shape[:2], -1)
         squares = self.squares or _euclidean_squares
         q_edges = self._similarity(squares(groups[:, :, None], groups[:, None]))
-        attraction = -(weights * q_edges.log()).sum() / _at_least_tiny(weights.sum())
+        attraction = -_total(weights * q_edges.log()) / _at_least_tiny(_total(weights))
         step = self._step(z)
         q_others = self._similarity(squares(z[:, None], z[None, ::step]))
         apart = torch.ones_like(q_others).index_put(_same_group(z, step, weights.shape[1]), z.new_zeros(()))
-        repulsion = -(apart * torch.log1p(-q_others)).sum() / apart.sum().clamp(min=1)
+        repulsion = -_total(apart * torch.log1p(-q_others)) / _total(apart).clamp(min=1)
         return attraction + self.repulsion_strength * self.negative_sample_rate * repulsion
 
     def _similarity(self, squares):
@@ -188,10 +188,10 @@ class EdgeCrossEntropy:
         differences = [coordinate[:, :, None] - coordinate[:, None] for coordinate in coordinates]
         s = _squares(differences)
         growth = (s.log() * self.b).exp_().mul_(self.a)
-        share = weights / _at_least_tiny(weights.sum())
+        share = weights / _at_least_tiny(_total(weights))
         strength = share * growth / (growth + 1).mul_(s) * (4 * self.b)  # 2 b, and each edge is there from both ends
         gradient = torch.stack([(strength * difference).sum(dim=2) for difference in differences], dim=2)
-        return (share * growth.log1p_()).sum(), gradient.view_as(z)
+        return _total(share * growth.log1p_()), gradient.view_as(z)
 
     def _repulsion(self, z, group_size):
         step = self._step(z)
@@ -212,10 +212,15 @@ class EdgeCrossEntropy:
             force = difference.mul_(strength)
             gradient[:, i] = force.sum(dim=1)
             gradient[::step, i] -= force.sum(dim=0)
-        return loss.sum() * weight, gradient
+        return _total(loss) * weight, gradient
 
     def _step(self, z):
         return max(1, len(z) // self.n_columns)
+
+
+def _total(values):
+    """Sum of all values, to the same bits by any number of threads, which torch does not promise of ``values.sum()``."""
+    return values.flatten(1).sum(dim=1).sum()
 
 
 def _euclidean_squares(u, v):

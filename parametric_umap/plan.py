@@ -248,13 +248,15 @@ class Plan:
         input_noise = self.parameters.input_noise and self.parameters.input_noise * gap  # the gap may be infinite
         if not input_noise < float(np.finfo(np.float32).max) ** 0.5:
             raise ValueError(f"input_noise={self.parameters.input_noise} is more than the network can be trained with.")
+        is_ours = isinstance(encoder, Encoder)
         training = Training(
             network,
             rows,
             list(self._phases(problem, terms)),
             runtime.generator("training", runtime.device),
             input_noise=input_noise,
-            precision=body_precision(runtime.device, gap) if isinstance(encoder, Encoder) else torch.float32,
+            precision=body_precision(runtime.device, gap) if is_ours else torch.float32,
+            shares_cores=is_ours,
         )
         return Model(encoder, None if reconstruction is None else reconstruction.decoder), training
 

@@ -1,12 +1,14 @@
 """The state of training, and the one step that moves it."""
 
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
+from functools import partial
 
 import numpy as np
 import torch
 
 from .adam import Adam
 from .captured import CapturedEpoch
+from .cores import SharedCores
 from .phases import Batch, EncodedBatch
 
 # Numbers, and at most rows, of noise that are drawn once; every step takes a window of them.
@@ -35,6 +37,9 @@ class Training:
         Standard deviation of the noise added to every feature of the rows.
     precision : {torch.float32, torch.bfloat16}, default=torch.float32
         What the network's matrix products are rounded to, where it does not say otherwise itself.
+    shares_cores : bool, default=False
+        Whether steps on the CPU take fewer threads while other processes want the cores. The network must be one that
+        may be called twice: not random, and without a count of its calls.
 
     Attributes
     ----------
@@ -48,13 +53,16 @@ class Training:
         That of the phase.
     """
 
-    def __init__(self, network, rows, phases, generator, *, input_noise=0.0, precision=torch.float32):
+    def __init__(
+        self, network, rows, phases, generator, *, input_noise=0.0, precision=torch.float32, shares_cores=False
+    ):
         self.network = network
         self.rows = rows.to(precision) if isinstance(rows, torch.Tensor) else rows
         self.phases = phases
         self.generator = generator
         self.precision = precision
         self.noise = Noise(input_noise, self.rows, generator)
+        self.cores = SharedCores(torch.get_num_threads()) if shares_cores else None
         self.losses = {}
         self.phase = self.optimizer = self.kept = None
         self.epoch = 0
@@ -80,7 +88,8 @@ class Training:
         self.run_batches = self._runner(n_steps)
         training_mode(modules)
         try:
-            yield
+            with nullcontext() if self.cores is None else self.cores.within():
+                yield
         finally:
             modules.eval()
             self.optimizer.release()
@@ -198,6 +207,12 @@ class Training:
         loss : Tensor of shape (), float32
             The batch's loss, before the step.
         """
+        loss = self.add_gradient(x, encoded, position_in_batch, batch)
+        self.optimizer.step()
+        return loss
+
+    def add_gradient(self, x, encoded, position_in_batch, batch):
+        """Find the gradient of a step, and its loss; the arguments are those of `step`."""
         *batch, elapsed, start = batch
         rows, targets = Batch(*batch)
         # Without the cache of cast weights, which a captured step would take from the one before.
@@ -212,14 +227,15 @@ class Training:
             encoded_batch = EncodedBatch(encoded, x, z, grouped, elapsed, rows, targets)
             loss = loss + sum(term(encoded_batch) for term in self.phase.terms)
         loss.backward()
-        self.optimizer.step()
         return loss.detach()
 
     def _runner(self, n_steps):
         """What runs the batches of an epoch, and gives the sum of their losses."""
         if not isinstance(self.rows, torch.Tensor):
             return self._run_from_the_host
-        return self._run_one_by_one if self.rows.device.type == "cpu" else CapturedEpoch(self._step_of_tensor, n_steps)
+        if self.rows.device.type != "cpu":
+            return CapturedEpoch(self._step_of_tensor, n_steps)
+        return self._run_beside_others if self.cores is not None and not self.phase.terms else self._run_one_by_one
 
     def _step_of_tensor(self, batch):
         encoded, position_in_batch = _each_once(batch[0])
@@ -227,6 +243,16 @@ class Training:
 
     def _run_one_by_one(self, batches):
         return float(sum(map(self._step_of_tensor, zip(*batches, strict=True))))
+
+    def _run_beside_others(self, batches):
+        total = 0
+        for batch in zip(*batches, strict=True):
+            encoded, position_in_batch = _each_once(batch[0])
+            arguments = self.rows.index_select(0, encoded), encoded, position_in_batch, batch
+            add_gradient, kind = partial(self.add_gradient, *arguments), (self.phase.name, len(encoded))
+            with self.cores.step(kind, add_gradient, self.optimizer.gradient):
+                total += self.step(*arguments)
+        return float(total)
 
     def _run_from_the_host(self, batches):
         device, has_terms = self.rows.device, bool(self.phase.terms)
