@@ -28,7 +28,9 @@ def main(data, n_fits, n_jobs):
         assert np.array_equal(umap.embedding_, expected), "the map depends on what else ran"
     median = {how: float(np.median(values)) for how, values in seconds.items()}
     ratio = median["beside"] / median["alone"]
-    print(f"{data}, {machine()['cores']} cores: beside another process {ratio:.2f} times as long as alone; the same bits")
+    print(
+        f"{data}, {machine()['cores']} cores: {ratio:.2f} times as long beside another process as alone; the same bits"
+    )
     append("busy.jsonl", {"data": data, "n_jobs": n_jobs, "ratio": ratio, "seconds": seconds, "versions": versions()})
 
 

@@ -101,11 +101,23 @@ class Standardize(nn.Module):
         x = self._centred(x)
         scale = self.scale.to(x.dtype)
         if self.limit is not None:
-            limit = self.limit.to(x.dtype)
-            share = limit / x.abs().amax(dim=1, keepdim=True).clamp(min=limit)
-            scale = scale / (share * (1.2 - 0.2 * share))
+            scale = scale / self._shortening(x)
         x = (x / scale).float()
         return x if self.axes is None else x @ self.axes
+
+    def drawn_in(self, x):
+        """Rows of shape (n_rows, n_features), float32, in the user's units, far ones as near as `forward` sees them."""
+        if self.limit is None:
+            return x.float()
+        centred = self._centred(x)
+        factor = self._shortening(centred)
+        return torch.where(factor < 1, centred * factor + self.mean.to(x.dtype), x).float()
+
+    def _shortening(self, centred):
+        """What a row is multiplied by, of shape (n_rows, 1): 1 but for far ones."""
+        limit = self.limit.to(centred.dtype)
+        share = limit / centred.abs().amax(dim=1, keepdim=True).clamp(min=limit)
+        return share * (1.2 - 0.2 * share)
 
     def scaled(self, x):
         """Rows of shape (n_rows, n_features), float32, neither drawn in nor projected."""

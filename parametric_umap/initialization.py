@@ -17,6 +17,9 @@ from .principal_axes import eigenvectors_of_covariance
 from .spectral import layout_of, standardize
 from .typing import FloatArray, Matrix
 
+# Of sparse rows up to this width the whole covariance is decomposed.
+COVARIANCE_WIDTH = 1000
+
 
 def starting_positions(
     init: Literal["spectral", "pca"],
@@ -100,13 +103,21 @@ def _principal_components(X, n_components, random_state):
             f"init='pca' needs n_components <= min(X.shape) = {min(X.shape)}; n_components={n_components}."
         )
     X = _without_far_rows(X)
+    largest = abs(X).max()
+    if largest > 0:
+        X = X / largest  # squares of rows in any unit are finite then
     if isinstance(X, torch.Tensor):
         centred = X - X.mean(dim=0, dtype=torch.float64)
         components = centred @ eigenvectors_of_covariance(centred)[0][:, :n_components]
     else:
-        solver = "arpack" if sp.issparse(X) and n_components < min(X.shape) else "auto"
+        if sp.issparse(X) and n_components == min(X.shape) and X.shape[1] > COVARIANCE_WIDTH:
+            X = X.toarray()  # of few rows
+        sparse_solver = "covariance_eigh" if X.shape[1] <= COVARIANCE_WIDTH else "arpack"
+        solver = sparse_solver if sp.issparse(X) else "auto"
         seed = random_state.randint(np.iinfo(np.int32).max)
-        components = torch.from_numpy(PCA(n_components, svd_solver=solver, random_state=seed).fit_transform(X))
+        with np.errstate(invalid="ignore"):  # of equal rows it divides by their variance
+            components = PCA(n_components, svd_solver=solver, random_state=seed).fit_transform(X)
+        components = torch.from_numpy(np.ascontiguousarray(components))
     spread = components[:, 0].std(correction=0)
     return components / torch.where(spread > 0, spread, 1)
 

@@ -219,7 +219,7 @@ class EdgeCrossEntropy:
 
 
 def _total(values):
-    """Sum of all values, to the same bits by any number of threads, which torch does not promise of ``values.sum()``."""
+    """Sum of all values, to the same bits by any number of threads; ``values.sum()`` may differ in the last."""
     return values.flatten(1).sum(dim=1).sum()
 
 

@@ -316,8 +316,11 @@ class Plan:
             decoder = new_decoder(p.decoder, encoder, problem.rows, p.n_components, p.reconstruction_loss, generator)
         drawn = np.random.RandomState(runtime.seed("validation"))
         held_out, validation = validation_rows(p.reconstruction_validation, problem.rows, drawn)
+        # To far rows, such as broken readings, squares would give all the weight.
+        draws_in = isinstance(encoder, Encoder) and p.reconstruction_loss == "mse"
+        draw_in = encoder.standardize.drawn_in if draws_in else torch.Tensor.float
         if validation is not None:
-            validation = Validation(*parts(encoder), validation, p.reconstruction_loss, device)
+            validation = Validation(*parts(encoder), validation, p.reconstruction_loss, draw_in, device)
         return Reconstruction(
             decoder,
             problem.rows,
@@ -325,6 +328,7 @@ class Plan:
             weight=p.reconstruction_weight,
             autoencoder=p.autoencoder,
             held_out=held_out,
+            draw_in=draw_in,
             validation=validation,
             device=device,
         )

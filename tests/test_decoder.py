@@ -57,6 +57,21 @@ def test_a_decoder_learns_by_any_loss_and_its_curves_say_so(loss):
         assert umap.inverse_transform(100 * umap.embedding_).min() >= 0
 
 
+@pytest.mark.parametrize("unit", [1e-25, 1e25])
+def test_rows_of_any_unit_are_reconstructed(unit):
+    how = {"decoder": True, "reconstruction_validation": 0.2} | QUICK
+    usual, other = (ParametricUMAP(**how).fit(rows) for rows in (X, X * unit))
+    for name in ("reconstruction", "reconstruction_validation"):
+        np.testing.assert_allclose(other.loss_curve_[name], usual.loss_curve_[name], rtol=0.1)
+
+
+def test_a_far_row_takes_nothing_from_the_reconstruction_of_the_others():
+    how = {"decoder": True, "n_epochs": 10, "batches_per_epoch": 20, "random_state": 0}
+    far = np.full((1, 64), 1e9)
+    alone, beside = (ParametricUMAP(**how).fit(rows) for rows in (X, np.vstack([X, far])))
+    assert error(beside, X) < 1.1 * error(alone, X)
+
+
 def test_the_validation_loss_is_the_one_of_the_rows_given():
     rows = X[:1000]
     umap = ParametricUMAP(decoder=True, reconstruction_validation=X[1000:], **QUICK).fit(rows)

@@ -34,8 +34,9 @@ def undisturbed():
     return accuracy(ParametricUMAP(random_state=0).fit(X[FITTED]))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("far", [1e4, 1e6, 1e12, 1e30])
+@pytest.mark.parametrize(
+    ("far", "dtype"), [(1e4, np.float64), (1e6, np.float32), (1e12, np.float64), (1e30, np.float32)]
+)
 def test_one_row_that_is_far_in_every_feature(undisturbed, far, dtype):
     umap = fitted_beside(np.full((1, 64), far), X.astype(dtype))
     assert accuracy(umap) > undisturbed - 0.02
@@ -64,9 +65,10 @@ def test_principal_axes_beside_a_far_row(undisturbed):
 
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array, torch.from_numpy])
 def test_principal_components_beside_a_far_row(container):
-    alone = ParametricUMAP(init="pca", random_state=0).fit(container(X[FITTED])).init_embedding_
+    umap = ParametricUMAP(init="pca", n_epochs=1, batches_per_epoch=1, random_state=0)
+    alone = umap.fit(container(X[FITTED])).init_embedding_
     rows = np.vstack([X[FITTED], np.full((1, 64), 1e12)])
-    beside = ParametricUMAP(init="pca", random_state=0).fit(container(rows)).init_embedding_[:-1]
+    beside = umap.fit(container(rows)).init_embedding_[:-1]
     correlations = [abs(np.corrcoef(alone[:, i], beside[:, i])[0, 1]) for i in range(2)]
     assert min(correlations) > 0.9 and 0.5 < beside[:, 0].std() / alone[:, 0].std() < 2
 

@@ -9,11 +9,12 @@ import pytest
 N_TRIES = {
     "odd inputs": 60,
     "random fits": 15,
-    "interrupts": 3,
-    "kill -9": 3,
+    "interrupts": 6,
+    "kill -9": 4,
     "damaged files": 100,
     "side by side": 100,
-    "memory limits": 3,
+    "memory limits": 2,
+    "a full GPU": 3,
 }
 
 

@@ -92,27 +92,41 @@ class Reconstruction(Term):
     X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features)
         The rows.
     loss : {"mse", "bce"} or callable
-        Of the decoder's rows and the true ones, in the user's units. "mse" is relative to the rows' variance.
+        Of the decoder's rows and the true ones: of "mse" in units of their standard deviation, else in the user's.
     weight : float
         Factor of the loss.
     autoencoder : bool
         Whether its gradient reaches the encoder.
     held_out : ndarray of shape (n_samples,), bool
         Rows that the decoder is not trained on.
+    draw_in : callable, default=torch.Tensor.float
+        Maps a tensor of rows, of any floating dtype, to what the decoder should give for them, float32.
     validation : Validation or None, default=None
         Rows on which the decoder is judged after every epoch.
     device : torch.device
         Where it is trained.
     """
 
-    def __init__(self, decoder, X, *, loss, weight, autoencoder, held_out, validation=None, device):
+    def __init__(
+        self,
+        decoder,
+        X,
+        *,
+        loss,
+        weight,
+        autoencoder,
+        held_out,
+        draw_in=torch.Tensor.float,
+        validation=None,
+        device,
+    ):
         super().__init__()
         self.decoder = decoder
         check_range(loss, X, "X")
-        self.rows = as_rows(X, torch.Tensor.float, device)
+        self.rows = as_rows(X, draw_in, device)
         self.is_named = isinstance(loss, str)
         self.loss = RECONSTRUCTION_LOSSES[loss] if self.is_named else loss
-        self.unit = max(_variance(X), np.finfo(np.float32).tiny) if loss == "mse" else 1.0
+        self.unit = max(_deviation(X), np.finfo(np.float32).tiny) if loss == "mse" else 1.0
         self.weight = weight
         self.autoencoder = autoencoder
         self.kept = torch.from_numpy(~held_out).to(device) if held_out.any() else None
@@ -138,11 +152,11 @@ class Reconstruction(Term):
     def value(self, z, x, kept=None):
         """The loss of coordinates whose rows should be x; of those that are kept."""
         if not self.is_named:
-            return self.loss(self.decoder(z), x) / self.unit
-        of_rows = self.loss(self.decoder(z), x, reduction="none").mean(dim=1)
+            return self.loss(self.decoder(z), x)
+        of_rows = self.loss(self.decoder(z) / self.unit, x / self.unit, reduction="none").mean(dim=1)
         if kept is None:
-            return of_rows.mean() / self.unit
-        return torch.where(kept, of_rows, 0).sum() / kept.sum().clamp(min=1) / self.unit
+            return of_rows.mean()
+        return torch.where(kept, of_rows, 0).sum() / kept.sum().clamp(min=1)
 
     def after_epoch(self, n_batches):
         """The mean loss of the epoch, and that of the rows of validation."""
@@ -164,14 +178,16 @@ class Validation:
         Rows that the decoder is not trained on.
     loss : {"mse", "bce"} or callable
         By which it is judged.
+    draw_in : callable
+        As in `Reconstruction`.
     device : torch.device
         Where it is trained.
     """
 
-    def __init__(self, prepare, network, X, loss, device):
+    def __init__(self, prepare, network, X, loss, draw_in, device):
         check_range(loss, X, "reconstruction_validation")
         self.network = network
-        self.rows = as_rows(X, torch.Tensor.float, device)
+        self.rows = as_rows(X, draw_in, device)
         self.prepared = as_rows(X, prepare, device)
         self.device = device
 
@@ -188,5 +204,5 @@ class Validation:
         return total / n
 
 
-def _variance(X, n_rows=5000):
-    return moments_of(X[:: -(-X.shape[0] // n_rows)]).deviation ** 2
+def _deviation(X, n_rows=5000):
+    return moments_of(X[:: -(-X.shape[0] // n_rows)]).deviation
