@@ -41,8 +41,7 @@ def checked_rows(X, check, *, input_name="X", estimator_name=None):
     ValueError
         If `check` refuses such rows, a tensor is not dense or holds no values, or some values are masked.
     """
-    if np.ma.is_masked(X):
-        raise ValueError(f"{input_name} has masked values, which nothing here can leave out; fill them first.")
+    refuse_masked(**{input_name: X})
     X = _viewed(X)
     names = {"estimator_name": estimator_name, "input_name": input_name}
     if not isinstance(X, torch.Tensor):
@@ -58,6 +57,24 @@ def checked_rows(X, check, *, input_name="X", estimator_name=None):
     X = X if X.dtype in (torch.float32, torch.float64) else X.double()
     assert_all_finite(as_numpy(torch.stack(X.aminmax())), **names)
     return X
+
+
+def refuse_masked(**given):
+    """Make sure that no array is one of ``numpy.ma`` with masked values, which would be taken for all others.
+
+    Parameters
+    ----------
+    **given : object
+        Whatever was given, by its name.
+
+    Raises
+    ------
+    ValueError
+        If one is.
+    """
+    for name, value in given.items():
+        if np.ma.is_masked(value):
+            raise ValueError(f"{name} has masked values, which nothing here can leave out; fill them first.")
 
 
 def _finite(X, check, **names):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length
 
-from .containers import as_numpy, stacked
+from .containers import as_numpy, refuse_masked, stacked
 from .neighbors import unique_rows
 from .novelty import merged_references, reference_rows
 from .supervision import labels_with_unknown
@@ -72,6 +72,7 @@ class FitData:
         ValueError
             If something given is not for these rows.
         """
+        refuse_masked(precomputed_distances=precomputed_distances, landmark_positions=landmark_positions)
         distances, landmarks = as_numpy(precomputed_distances), as_numpy(landmark_positions)
         if parameters.unique:
             rows, y, of_mapped = _each_once(parameters, X, as_numpy(y), distances, landmarks)

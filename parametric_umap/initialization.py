@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
 from sklearn.utils import check_array, check_random_state
 
-from .containers import as_numpy, as_tensor
+from .containers import as_numpy, as_tensor, refuse_masked
 from .graph import Graph
 from .moments import FAR, moments_of, sizes_of_sparse
 from .on_device import float64_device
@@ -159,6 +159,7 @@ def checked_positions(init: ArrayLike, n_samples: int, n_components: int) -> Flo
     ValueError
         If the shape is another, or a value is not finite.
     """
+    refuse_masked(init=init)
     try:
         positions = check_array(as_numpy(init), dtype=np.float32, copy=True, input_name="init")
     except (TypeError, ValueError) as error:

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 from sklearn.utils._param_validation import HasMethods, Hidden, Interval, StrOptions
 
+from .containers import refuse_masked
 from .encoder import ACTIVATIONS
 from .engine import SAMPLERS
 from .neighbors import METRICS, check_metric
@@ -116,8 +117,7 @@ def check_parameters(parameters: Any, X: Any, y: Any) -> None:
     if p.local_connectivity > p.n_neighbors:
         raise ValueError(f"local_connectivity must be at most n_neighbors={p.n_neighbors}; got {p.local_connectivity}.")
     check_metric(p.metric, p.metric_kwds, X.shape[1], sp.issparse(X))
-    if np.ma.is_masked(y):
-        raise ValueError("y has masked values, which nothing here can leave out; fill them first.")
+    refuse_masked(y=y)
     if p.target_metric is not None and y is not None:
         check_target_metric(p.target_metric, p.target_metric_kwds, y)
     if p.output_metric != "euclidean" and (p.densmap or p.output_dens):

@@ -7,6 +7,8 @@ import torch
 
 from parametric_umap import ParametricUMAP, plan
 from parametric_umap import fitted as fitted_module
+from parametric_umap.metrics import knn_accuracy, trustworthiness
+from parametric_umap.plotting import EmbeddingDisplay
 
 QUICK = {"n_neighbors": 5, "hidden_layer_sizes": (4,), "init_epochs": 1, "n_epochs": 1, "batches_per_epoch": 1}
 X = np.random.default_rng(0).normal(size=(30, 4))
@@ -213,13 +215,44 @@ def test_the_first_phase_blames_its_own_parameters(parameters):
         ParametricUMAP(random_state=0, **QUICK | parameters).fit(X)
 
 
-def test_masked_values_are_refused():
-    with pytest.raises(ValueError, match="X has masked values"):
-        ParametricUMAP(**QUICK).fit(np.ma.masked_greater(X, X.max() - 1))
-    with pytest.raises(ValueError, match="y has masked values"):
-        ParametricUMAP(target_metric="categorical", **QUICK).fit(X, np.ma.masked_greater(np.arange(len(X)) % 3, 1))
-    masked_nowhere = ParametricUMAP(random_state=0, **QUICK).fit(np.ma.masked_greater(X, X.max()))
-    np.testing.assert_array_equal(masked_nowhere.embedding_, ParametricUMAP(random_state=0, **QUICK).fit(X).embedding_)
+SQUARE = np.linalg.norm(X[:, None] - X, axis=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("X", lambda masked: ParametricUMAP(**QUICK).fit(masked(X))),
+        ("y", lambda masked: ParametricUMAP(target_metric="categorical", **QUICK).fit(X, masked(np.arange(30) % 3))),
+        ("init", lambda masked: ParametricUMAP(init=masked(X[:, :2]), **QUICK).fit(X)),
+        ("precomputed_distances", lambda masked: ParametricUMAP(**QUICK).fit(X, precomputed_distances=masked(SQUARE))),
+        (
+            "landmark_positions",
+            lambda masked: ParametricUMAP(**QUICK).fit(X, landmark_positions=masked(X[:, :2])),
+        ),
+        (
+            "precomputed_knn",
+            lambda masked: ParametricUMAP(precomputed_knn=(np.argsort(SQUARE), masked(np.sort(SQUARE))), **QUICK).fit(
+                X
+            ),
+        ),
+        (
+            "reconstruction_validation",
+            lambda masked: ParametricUMAP(decoder=True, reconstruction_validation=masked(X), **QUICK).fit(X),
+        ),
+        ("embedding", lambda masked: trustworthiness(X, masked(X[:, :2]))),
+        ("y", lambda masked: knn_accuracy(X, masked(np.arange(30) % 3))),
+        ("Z", lambda masked: EmbeddingDisplay.from_embedding(masked(X[:, :2]))),
+    ],
+)
+def test_masked_values_are_refused(name, call):
+    call(lambda values: np.ma.array(values, mask=False))
+    with pytest.raises(ValueError, match=f"{name} has masked values"):
+        call(lambda values: np.ma.array(values, mask=np.arange(values.size) == 3))
+
+
+def test_an_array_with_nothing_masked_is_one_like_others():
+    masked, usual = (ParametricUMAP(random_state=0, **QUICK).fit(rows) for rows in (np.ma.array(X, mask=False), X))
+    np.testing.assert_array_equal(masked.embedding_, usual.embedding_)
 
 
 def test_tensors_without_values_are_refused(fitted):

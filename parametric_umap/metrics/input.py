@@ -7,7 +7,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_array
 
-from ..containers import as_numpy
+from ..containers import as_numpy, refuse_masked
 from ..engine import resolve_device
 from ..neighbors import METRICS, check_metric
 from ..output_metrics import OUTPUT_METRICS
@@ -91,6 +91,7 @@ def finite_rows(X, name, **options):
     ValueError
         If they hold NaN, infinity, or a number whose square is beyond float64.
     """
+    refuse_masked(**{name: X})
     X = check_array(as_numpy(X), dtype=[np.float64, np.float32], input_name=name, **options)
     largest = float(max(X.max(), -X.min()))
     if largest > LARGEST:
@@ -118,6 +119,7 @@ def one_column(values, name):
     ValueError
         If they have another shape.
     """
+    refuse_masked(**{name: values})
     values = np.asarray(as_numpy(values))
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_array
 
-from ..containers import as_numpy
+from ..containers import as_numpy, refuse_masked
 from ..typing import FloatArray, Rows
 
 
@@ -41,6 +41,8 @@ def checked_knn(
     if len(precomputed_knn) < 2:
         raise ValueError(f"precomputed_knn must hold indices and distances; got {len(precomputed_knn)} item(s).")
     name = "precomputed_knn"
+    for given in precomputed_knn[:2]:
+        refuse_masked(precomputed_knn=given)
     indices, distances = map(as_numpy, precomputed_knn[:2])
     indices = check_array(indices, dtype=np.int64, input_name=name)
     distances = check_array(distances, dtype=np.float32, ensure_all_finite=False, input_name=name)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_array
 
-from ..containers import as_numpy
+from ..containers import as_numpy, refuse_masked
 from ..metrics.input import one_column
 from ..metrics.unwrapping import unwrapped
 from ..output_metrics import as_drawn
@@ -173,6 +173,7 @@ class EmbeddingDisplay:
         ValueError
             If `Z` has other than two or three columns, or is not finite, or `y`, `unseen` or `ax` does not fit it.
         """
+        refuse_masked(Z=Z)
         Z = check_array(as_numpy(Z), dtype=[np.float32, np.float64], input_name="Z")
         return cls(Z, y, unseen=unseen).plot(ax=ax)
 
