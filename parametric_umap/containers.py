@@ -73,7 +73,7 @@ def refuse_masked(**given):
         If one is.
     """
     for name, value in given.items():
-        if np.ma.is_masked(value):
+        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):  # those of pandas have words of their own
             raise ValueError(f"{name} has masked values, which nothing here can leave out; fill them first.")
 
 
