@@ -34,9 +34,8 @@ def undisturbed():
     return accuracy(ParametricUMAP(random_state=0).fit(X[FITTED]))
 
 
-@pytest.mark.parametrize(
-    ("far", "dtype"), [(1e4, np.float64), (1e6, np.float32), (1e12, np.float64), (1e30, np.float32)]
-)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("far", [1e4, 1e6, 1e12, 1e30])
 def test_one_row_that_is_far_in_every_feature(undisturbed, far, dtype):
     umap = fitted_beside(np.full((1, 64), far), X.astype(dtype))
     assert accuracy(umap) > undisturbed - 0.02

@@ -13,7 +13,7 @@ N_TRIES = {
     "kill -9": 4,
     "damaged files": 100,
     "side by side": 100,
-    "memory limits": 2,
+    "memory limits": 3,
     "a full GPU": 3,
 }
 
