@@ -237,9 +237,13 @@ class Training:
             return CapturedEpoch(self._step_of_tensor, n_steps)
         return self._run_beside_others if self.cores is not None and not self.phase.terms else self._run_one_by_one
 
-    def _step_of_tensor(self, batch):
+    def _gathered(self, batch):
+        """What a step takes, of rows that are all on the device."""
         encoded, position_in_batch = _each_once(batch[0])
-        return self.step(self.rows.index_select(0, encoded), encoded, position_in_batch, batch)
+        return self.rows.index_select(0, encoded), encoded, position_in_batch, batch
+
+    def _step_of_tensor(self, batch):
+        return self.step(*self._gathered(batch))
 
     def _run_one_by_one(self, batches):
         return float(sum(map(self._step_of_tensor, zip(*batches, strict=True))))
@@ -247,10 +251,9 @@ class Training:
     def _run_beside_others(self, batches):
         total = 0
         for batch in zip(*batches, strict=True):
-            encoded, position_in_batch = _each_once(batch[0])
-            arguments = self.rows.index_select(0, encoded), encoded, position_in_batch, batch
-            add_gradient, kind = partial(self.add_gradient, *arguments), (self.phase.name, len(encoded))
-            with self.cores.step(kind, add_gradient, self.optimizer.gradient):
+            arguments = self._gathered(batch)
+            kind = self.phase.name, len(arguments[0])
+            with self.cores.step(kind, partial(self.add_gradient, *arguments), self.optimizer.gradient):
                 total += self.step(*arguments)
         return float(total)
 
