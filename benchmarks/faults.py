@@ -432,7 +432,7 @@ X = np.random.default_rng(0).normal(size=(20_000, 100)).astype(np.float32)
 ParametricUMAP(n_epochs=1, batches_per_epoch=1, n_jobs=1).fit(X[:100])
 resource.setrlimit(resource.RLIMIT_AS, 2 * (_virtual_bytes() + {n_bytes},))
 try:
-    umap = ParametricUMAP(n_epochs=1, n_jobs=1, random_state=0).fit(X)
+    umap = ParametricUMAP(n_epochs=1, n_jobs={n_jobs}, random_state=0).fit(X)
     sys.exit(0 if np.isfinite(umap.embedding_).all() else 3)
 except MemoryError as error:
     sys.exit(0 if str(error) else 4)
@@ -440,10 +440,11 @@ except MemoryError as error:
 
 
 def memory_limits(n_tries, rng):
-    """A MemoryError that says something, or a fit."""
-    for n_bytes in np.geomspace(2**20, 2**30, n_tries).astype(int):
-        with _child(LIMITED.format(here=str(HERE), n_bytes=n_bytes), stderr=subprocess.PIPE) as child:
-            yield _ended_well(child, f"{n_bytes / 2**20:.0f} MiB")
+    """A MemoryError that says something, or a fit, by one thread and by two."""
+    for i, n_bytes in enumerate(np.geomspace(2**20, 2**30, n_tries).astype(int)):
+        limited = LIMITED.format(here=str(HERE), n_bytes=n_bytes, n_jobs=1 + i % 2)
+        with _child(limited, stderr=subprocess.PIPE) as child:
+            yield _ended_well(child, f"{n_bytes / 2**20:.0f} MiB, {1 + i % 2} threads")
 
 
 def full_gpu(n_tries, rng):

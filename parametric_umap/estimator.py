@@ -40,6 +40,7 @@ from .parameters import PARAMETER_CONSTRAINTS, check_parameters, possible_n_neig
 from .persistence import load, save
 from .plan import MAIN_EPOCHS, Model, Plan, stages
 from .progress import CallbackSupportMixin, Progress
+from .room import check_stacks
 from .threads import allotted_threads, limited_threads
 from .typing import FloatArray, MakesModule, Metric, OutputMetric, Rows, Seed, TensorLoss, keeps_signature
 
@@ -511,7 +512,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         progress = Progress(self, X, y, task_name=task_name, n_stages=n_stages)  # what it needs until the end stays
         before = dict(vars(self))
         try:
-            with interrupts_raised():
+            with interrupts_raised(), limited_threads(allotted_threads(self.n_jobs)):
+                check_stacks(torch.get_num_threads())
                 yield progress
         except BaseException:
             vars(self).clear()

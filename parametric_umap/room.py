@@ -11,6 +11,8 @@ BYTES_OF_NEIGHBOR = 48
 BYTES_OF_ACTIVATION = 8
 BYTES_OF_ROW_IN_BATCH = 1024
 BYTES_OF_STEP = 12
+# Address space that a thread takes where the system does not say how much.
+BYTES_OF_STACK = 2**23
 
 
 def available_bytes() -> float:
@@ -59,6 +61,36 @@ def check_room(
             f"this fit takes at least {_readable(needed)} of memory, {_readable(parts[what])} of them for {what}; "
             f"{_readable(there)} are free."
         )
+
+
+def check_stacks(n_threads: int) -> None:
+    """Make sure that threads can be started: OpenMP ends the whole process where they cannot.
+
+    Parameters
+    ----------
+    n_threads : int
+        Number of threads, the one that runs counted.
+
+    Raises
+    ------
+    MemoryError
+        If the limit of the process on its addresses leaves no room for their stacks.
+    """
+    needed, there = (n_threads - 1) * _stack_bytes(), _left_of_limit()
+    if needed > there:
+        raise MemoryError(
+            f"the stacks of {n_threads} threads take {_readable(needed)} of memory; {_readable(there)} are free; "
+            "with n_jobs=1 there are none."
+        )
+
+
+def _stack_bytes():
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_STACK)[0]
+        return BYTES_OF_STACK if limit == resource.RLIM_INFINITY else limit
+    return BYTES_OF_STACK
 
 
 def _left_of_machine():

@@ -67,3 +67,16 @@ def test_a_batch_is_never_larger_than_the_graph(sampling):
 def test_what_torch_says_of_a_full_memory_is_said_in_our_words():
     with pytest.raises(MemoryError, match=r"there was no room for another .* MiB"), Runtime("cpu"):
         torch.empty(2**55)
+
+
+def test_threads_that_could_not_be_started_are_refused(monkeypatch):
+    """OpenMP would end the process."""
+    monkeypatch.setattr(room, "_left_of_limit", lambda: 2**20)
+    umap = ParametricUMAP(n_jobs=2, **QUICK)
+    with pytest.raises(
+        MemoryError, match=r"the stacks of 2 threads take .* MiB of memory; 1 MiB are free; with n_jobs"
+    ):
+        umap.fit(X)
+    room.check_stacks(1)
+    monkeypatch.setattr(room, "_left_of_limit", lambda: np.inf)
+    assert np.isfinite(umap.fit(X).embedding_).all()
