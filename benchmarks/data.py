@@ -6,6 +6,8 @@ import numpy as np
 from mnist import load_mnist
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.model_selection import train_test_split
+from surfaces import surfaces
+from tabular import TABLES, load_table
 
 SMALL = {"iris": load_iris, "wine": load_wine, "breast cancer": load_breast_cancer, "digits": load_digits}
 ROWS_OF_MNIST = 60_000
@@ -18,8 +20,9 @@ def load(name):
     Parameters
     ----------
     name : str
-        "iris", "wine", "breast cancer" or "digits", a third of them unseen; "digits but 9", the nines of which are
-        unseen; "MNIST 5,000" or another number of rows; "mixture 50" or another number of features.
+        "iris", "wine", "breast cancer" or "digits", one of TABLES, or "surfaces", a third of them unseen; "digits but
+        9", the nines of which are unseen; "MNIST 5,000" or another number of rows; "mixture 50" or another number of
+        features.
 
     Returns
     -------
@@ -28,6 +31,10 @@ def load(name):
     """
     if name in SMALL:
         return held_out(*SMALL[name](return_X_y=True))
+    if name in TABLES:
+        return held_out(*load_table(name))
+    if name == "surfaces":
+        return held_out(*surfaces())
     if name == "digits but 9":
         X, y = load_digits(return_X_y=True)
         return X[y != 9], y[y != 9], X[y == 9], y[y == 9]
