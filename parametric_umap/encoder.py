@@ -16,6 +16,13 @@ from .principal_axes import principal_axes
 # Rows of more features than NARROW are projected on at most MAX_AXES principal axes.
 NARROW = 128
 MAX_AXES = 256
+# Where neighbours lie nearer than FINE_GAP, in units of the standardized rows, the network also sees N_WAVES sines and
+# cosines of random directions (Tancik et al. 2020), of at most STEEPNESS / gap radians per unit and at most STEEPEST: a
+# plain network is too smooth to lay such rows flat.
+FINE_GAP = 2**-6
+N_WAVES = 64
+STEEPNESS = 0.27
+STEEPEST = 100.0
 
 ACTIVATIONS = {"silu": nn.SiLU, "relu": nn.ReLU, "gelu": nn.GELU, "elu": nn.ELU, "tanh": nn.Tanh}
 
@@ -142,13 +149,15 @@ class Encoder(nn.Sequential):
         What follows every hidden layer.
     generator : torch.Generator
         Source of the initial weights, on the CPU.
+    n_waves : int, default=0
+        As in `Perceptron`.
     """
 
     standardize: Standardize
     network: "Perceptron"
 
-    def __init__(self, standardize, n_components, hidden_layer_sizes, activation, generator):
-        network = Perceptron(standardize.width, n_components, hidden_layer_sizes, activation, generator)
+    def __init__(self, standardize, n_components, hidden_layer_sizes, activation, generator, n_waves=0):
+        network = Perceptron(standardize.width, n_components, hidden_layer_sizes, activation, generator, n_waves)
         super().__init__(OrderedDict(standardize=standardize, network=network))
 
 
@@ -161,31 +170,114 @@ class Perceptron(nn.Module):
         Width of the input and of the output.
     hidden_layer_sizes, activation, generator
         As in `Encoder`.
+    n_waves : int, default=0
+        Number of directions whose sines and cosines go beside the input; `see_waves` draws them. The first layer then
+        stays in float32, which tells the nearest neighbours apart.
     """
 
-    def __init__(self, n_features, n_components, hidden_layer_sizes, activation, generator):
+    def __init__(self, n_features, n_components, hidden_layer_sizes, activation, generator, n_waves=0):
         super().__init__()
-        widths = [n_features, *np.ravel(hidden_layer_sizes).astype(int).tolist()]
+        self.register_buffer("waves", torch.zeros(n_features, n_waves) if n_waves else None)
+        widths = [n_features + 2 * n_waves, *np.ravel(hidden_layer_sizes).astype(int).tolist()]
         layers = []
         for n_in, n_out in pairwise(widths):
             layers += [_linear(n_in, n_out, generator), ACTIVATIONS[activation]()]
         self.body = nn.Sequential(*layers)
         self.head = _linear(widths[-1], n_components, generator)
 
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._buffers.setdefault("waves", None)  # of a pickle from before there were any
+
     def forward(self, x):
         """Map standardized rows, a tensor of shape (n_rows, n_features), to coordinates, float32."""
-        hidden = self.body(x)
+        hidden = self.hidden(x)
         with torch.autocast(x.device.type, enabled=False):  # coordinates near each other need the digits
-            return self.head(hidden.float())
+            return self.head(hidden)
+
+    def hidden(self, x):
+        """What the last hidden layer gives, float32."""
+        if self.waves is None:
+            return self.body(x).float()
+        first, *others = self.body
+        with torch.autocast(x.device.type, enabled=False):
+            angles = x @ self.waves
+            x = first(torch.cat([x, angles.sin(), angles.cos()], dim=1))
+        if torch.is_autocast_enabled(x.device.type):
+            x = x.to(torch.get_autocast_dtype(x.device.type))
+        for layer in others:
+            x = layer(x)
+        return x.float()
+
+    def see_waves(self, gap, generator):
+        """Let it see waves from now on, where that pays; its first layer is then made anew.
+
+        Parameters
+        ----------
+        gap : float
+            How far a row lies from its nearest neighbour, in each feature.
+        generator : torch.Generator
+            Source of the waves and of the initial weights, on the CPU.
+        """
+        if not len(self.body) or not 0 < gap <= FINE_GAP:
+            return
+        first = self.body[0]
+        n_features, device = first.in_features, first.weight.device
+        steepness = min(STEEPNESS / gap, STEEPEST) * n_features**-0.5
+        waves = torch.randn(n_features, N_WAVES, generator=generator) * torch.rand(N_WAVES, generator=generator)
+        self.waves = (waves * steepness).to(device)
+        self.body[0] = _linear(n_features + 2 * N_WAVES, first.out_features, generator).to(device)
+
+    @property
+    def takes(self):
+        """The precision in which rows must come, or None where any will do."""
+        return None if self.waves is None else torch.float32
+
+    @property
+    def hidden_matrices(self):
+        """The weights of the hidden layers."""
+        return [layer.weight for layer in self.body[::2]]
+
+    def new_guides(self, n_guides, generator):
+        """A layer that makes so many further coordinates of what the last hidden layer gives; on the CPU."""
+        return _linear(self.head.in_features, n_guides, generator)
+
+    def guided_by(self, guides):
+        """This network with the further outputs of a layer that `new_guides` has made."""
+        return Guided(self, guides)
 
     def architecture(self):
         """What it was built from, but for its weights."""
         names = {kind: name for name, kind in ACTIVATIONS.items()}
-        return {
+        waves = {} if self.waves is None else {"n_waves": self.waves.shape[1]}
+        return waves | {
             "n_components": int(self.head.out_features),
             "hidden_layer_sizes": [int(layer.out_features) for layer in self.body[::2]],
             "activation": names[type(self.body[1])] if len(self.body) else next(iter(ACTIVATIONS)),
         }
+
+
+class Guided(nn.Module):
+    """A network with further outputs, whose hidden layers learn to tell apart what only these do.
+
+    Parameters
+    ----------
+    network : Perceptron
+        The network.
+    guides : torch.nn.Linear
+        Makes the further outputs of what its last hidden layer gives.
+    """
+
+    def __init__(self, network, guides):
+        super().__init__()
+        self.network = network
+        self.guides = guides
+
+    def forward(self, x):
+        """Map standardized rows to their coordinates and to those of the guides, float32."""
+        hidden = self.network.hidden(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.cat([self.network.head(hidden), self.guides(hidden)], dim=1)
 
 
 class _Linear(nn.Linear):

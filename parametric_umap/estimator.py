@@ -165,6 +165,10 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         as have that number of rows.
     learning_rate : float, default=0.01
         Learning rate of that phase; it falls to zero along half a cosine.
+    optimizer : {"muon", "adam"}, default="muon"
+        What moves the matrices of the default encoder's hidden layers in both phases: Muon, by five times the learning
+        rate along their orthogonalized momentum, which learns more in a step; or Adam, as all other weights and those
+        of a module of your own.
     landmark_weight : float, default=1.0
         Factor of the loss of the landmarks that `fit` is given, or `partial_fit` finds; at least 0.
     landmark_loss : callable or None, default=None
@@ -344,6 +348,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         sampling: Literal["neighborhoods", "edges"] = "neighborhoods",
         batch_size: int = 1024,
         learning_rate: float = 1e-2,
+        optimizer: Literal["muon", "adam"] = "muon",
         landmark_weight: float = 1.0,
         landmark_loss: TensorLoss | None = None,
         global_correlation_weight: float = 0.0,
@@ -401,6 +406,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         self.sampling = sampling
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.optimizer = optimizer
         self.landmark_weight = landmark_weight
         self.landmark_loss = landmark_loss
         self.global_correlation_weight = global_correlation_weight

@@ -33,10 +33,12 @@ class Problem:
         Of every row.
     graph : Graph
         Their fuzzy simplicial set.
-    positions : Tensor of shape (n_samples, n_components), float32, or None
-        What the encoder learns first.
+    positions : Tensor of shape (n_samples, n_components + n_guides), float32, or None
+        What the encoder learns first; after their coordinates on the map those of the guides.
+    gap : float
+        How far a row lies from its nearest neighbour, in each feature that the network takes.
     init_embedding : Tensor of shape (n_samples, n_components), float32
-        The same; without, where the encoder puts the rows before it learns.
+        The positions on the map; without, where the encoder puts the rows before it learns.
     landmarks : ndarray of shape (n_samples, n_components), float32, or None
         Where rows should lie, NaN where they are free.
     reference_distance : float
@@ -49,6 +51,7 @@ class Problem:
     neighbors: Neighbors
     graph: Graph
     positions: torch.Tensor | None
+    gap: float
     init_embedding: torch.Tensor
     landmarks: FloatArray | None
     reference_distance: float
@@ -98,13 +101,19 @@ def fit_map(data: FitData, plan: Plan, progress: Progress) -> FittedMap:
             progress.stage("initial positions", plan.init)
             positions = checkpoint.stage("positions", plan.find_positions, data, rows, graph, runtime)
 
+        gap = plan.measure_gap(encoder, rows, neighbors, runtime)
         prepare, network = parts(encoder)
+        if positions is None:
+            init_embedding = embed(prepare, network, rows, runtime.device)
+        else:
+            init_embedding = positions[:, : plan.n_components]
         problem = Problem(
             rows=rows,
             neighbors=neighbors,
             graph=graph,
             positions=positions,
-            init_embedding=embed(prepare, network, rows, runtime.device) if positions is None else positions,
+            gap=gap,
+            init_embedding=init_embedding,
             landmarks=data.landmarks,
             reference_distance=reference_distance(prepare, data.references, runtime.device),
             seed=runtime.seed("stages"),

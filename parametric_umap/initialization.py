@@ -29,6 +29,7 @@ def starting_positions(
     *,
     scale: float,
     random_state: int | np.random.RandomState,
+    n_guides: int = 0,
 ) -> torch.Tensor:
     """Find the positions that the encoder learns before it learns the graph, where the graph is.
 
@@ -38,16 +39,18 @@ def starting_positions(
         As in `initial_positions`.
     graph : Graph
         The graph of the rows.
+    n_guides : int, default=0
+        Number of further coordinates of "spectral".
 
     Returns
     -------
-    positions : Tensor of shape (n_samples, n_components), float32
+    positions : Tensor of shape (n_samples, n_components + n_guides), float32
         Finite, on the device of the graph.
     """
     random_state = check_random_state(random_state)
     if init == "spectral":
         graph_of_float64 = graph.to(float64_device(graph.device))
-        positions = standardize(layout_of(X, graph_of_float64, n_components, random_state))
+        positions = standardize(layout_of(X, graph_of_float64, n_components, random_state, n_guides))
     else:
         positions = _principal_components(X, n_components, random_state)
     return (scale * positions).float().to(graph.device)

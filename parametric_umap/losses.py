@@ -94,8 +94,8 @@ class EdgeCrossEntropy:
     For a positive edge (i, j) it is −log q_ij − repulsion_strength · Σ_k log(1 − q_ik) over `negative_sample_rate`
     random points k (McInnes et al. 2018, equation 18; Sainburg et al. 2021). A batch holds groups of rows, such as the
     two end points of an edge, with the weights of the edges within each group; the points k are rows of the other
-    groups: every row meets about `n_columns` of them, weighted so that the sum is in expectation that over
-    `negative_sample_rate` points.
+    groups, and all others where there is but one group: every row meets about `n_columns` of them, weighted so that the
+    sum is in expectation that over `negative_sample_rate` points.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class EdgeCrossEntropy:
         attraction = -_total(weights * q_edges.log()) / _at_least_tiny(_total(weights))
         step = self._step(z)
         q_others = self._similarity(squares(z[:, None], z[None, ::step]))
-        apart = torch.ones_like(q_others).index_put(_same_group(z, step, weights.shape[1]), z.new_zeros(()))
+        apart = torch.ones_like(q_others).index_put(_same_group(z, step, _size_apart(weights)), z.new_zeros(()))
         repulsion = -_total(apart * torch.log1p(-q_others)) / _total(apart).clamp(min=1)
         return attraction + self.repulsion_strength * self.negative_sample_rate * repulsion
 
@@ -178,7 +178,7 @@ class EdgeCrossEntropy:
             loss = self.value(z, weights)
             return loss.detach(), torch.autograd.grad(loss, z)[0]
         attraction, pull = self._attraction(z, weights)
-        repulsion, push = self._repulsion(z, weights.shape[1])
+        repulsion, push = self._repulsion(z, _size_apart(weights))
         return attraction + repulsion, pull.add_(push)
 
     def _attraction(self, z, weights):
@@ -239,6 +239,11 @@ def _same_group(z, step, group_size):
     column = torch.arange(-(-len(z) // step), device=z.device)[:, None]
     first = column * step // group_size * group_size
     return first + torch.arange(group_size, device=z.device), column.expand(-1, group_size)
+
+
+def _size_apart(weights):
+    """How many rows of a group do not repel each other: all of them, but where there is no other group."""
+    return weights.shape[1] if len(weights) > 1 else 1
 
 
 def _at_least_tiny(total):

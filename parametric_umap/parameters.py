@@ -62,6 +62,7 @@ PARAMETER_CONSTRAINTS = {
     "sampling": [StrOptions(set(SAMPLERS))],
     "batch_size": [COUNT],
     "learning_rate": [Interval(Real, 0, None, closed="neither")],
+    "optimizer": [StrOptions({"muon", "adam"})],
     "landmark_weight": [Interval(Real, 0, None, closed="left")],
     "landmark_loss": [callable, None],
     "global_correlation_weight": [Interval(Real, 0, None, closed="left")],

@@ -254,8 +254,9 @@ def _module(name, kind, state, given):
 def _checked_architecture(kind, n_inputs, state):
     """What a network is built from; an error, before any memory is taken, if that is more than the weights fill."""
     architecture = {key: value for key, value in kind.items() if key not in ("kind", "n_inputs", "bounded")}
-    widths = [n_inputs, *architecture["hidden_layer_sizes"], architecture["n_components"]]
-    if not all(type(width) is int and width > 0 for width in widths):
+    n_waves = architecture.get("n_waves", 0)
+    widths = [n_inputs + 2 * n_waves, *architecture["hidden_layer_sizes"], architecture["n_components"]]
+    if not all(type(width) is int and width > 0 for width in [n_waves + 1, *widths]):
         raise ValueError(f"the widths of its layers are {widths}")
     n_weights = sum((n_in + 1) * n_out for n_in, n_out in pairwise(widths))
     if n_weights > sum(tensor.numel() for tensor in state.values()):

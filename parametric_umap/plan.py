@@ -8,7 +8,7 @@ import torch
 from .checkpoint import Checkpoint, fingerprint
 from .decoder import has_decoder, new_decoder
 from .encoder import MAX_AXES, NARROW, Encoder, new_encoder, parts
-from .engine import SAMPLERS, MainEmbedding, SpectralInit, Training, as_rows, body_precision, feature_gap
+from .engine import SAMPLERS, MainEmbedding, SpectralInit, Training, WholeSampler, as_rows, body_precision, feature_gap
 from .graph import Graph, fuzzy_graph
 from .initialization import checked_positions, starting_positions
 from .losses import EdgeCrossEntropy, find_ab_params
@@ -33,6 +33,12 @@ INIT_BATCHES = 50
 MAIN_BATCHES = (400, 3000)
 ROWS_PER_BATCH = 80
 MAIN_EPOCHS = 30
+# So few rows are no batches but all one, so many times.
+WHOLE_ROWS = 500
+WHOLE_BATCHES = 120
+# So many spectral coordinates, those of the map included, does the default network learn at first. Groups that lie on
+# each other in the first two of them would be parted, or not, by chance.
+N_GUIDED = 20
 
 
 def kind_of_init(init: Any, continues: bool) -> str | None:
@@ -106,12 +112,15 @@ class Plan:
     def __init__(self, parameters, n_neighbors, *, previous=None, learning_rate_divisor=1.0):
         self.parameters = parameters
         self.n_neighbors = n_neighbors
+        self.n_components = parameters.n_components
         self.previous = previous
         self.learning_rate_divisor = learning_rate_divisor
         p = parameters
         self.a, self.b = find_ab_params(p.spread, p.min_dist) if p.a is None else (float(p.a), float(p.b))
         self.init = kind_of_init(p.init, previous is not None)
         self.searches_positions = self.init not in (None, "given")
+        is_default = p.encoder is None or isinstance(p.encoder, str)
+        self.n_guides = max(0, N_GUIDED - p.n_components) if is_default and self.init == "spectral" else 0
         self.keeps_radii = p.densmap or p.output_dens
 
     def checkpoint(self, data):
@@ -226,41 +235,57 @@ class Plan:
         return torch.from_numpy(given).to(device)
 
     def find_positions(self, data, rows, graph, runtime):
-        """Find what the encoder learns first: a tensor of shape (n_samples, n_components), float32."""
+        """Find what the encoder learns first: a tensor of shape (n_samples, n_components + n_guides), float32."""
         p = self.parameters
-        how = {"scale": p.init_scale, "random_state": runtime.seed("stages")}
-        positions = runtime.run(starting_positions, p.init, rows, graph, p.n_components, **how)
-        positions = placed(positions, p.output_metric)
-        if data.landmarks is None:
-            return positions
-        between = positions_between(data.landmarks, graph.to_scipy(), positions.cpu().numpy())
-        return torch.from_numpy(between).to(runtime.device)
+        how = {"scale": p.init_scale, "random_state": runtime.seed("stages"), "n_guides": self.n_guides}
+        found = runtime.run(starting_positions, p.init, rows, graph, p.n_components, **how)
+        positions = placed(found[:, : p.n_components], p.output_metric)
+        if data.landmarks is not None:
+            between = positions_between(data.landmarks, graph.to_scipy(), positions.cpu().numpy())
+            positions = torch.from_numpy(between).to(runtime.device)
+        return torch.cat([positions, found[:, p.n_components :]], dim=1)
+
+    def measure_gap(self, encoder, rows, neighbors, runtime):
+        """Measure how near neighbours lie in what the network takes, and let a new one see waves if that is little."""
+        prepare, network = parts(encoder)
+        gap = feature_gap(rows, prepare, neighbors)
+        if isinstance(encoder, Encoder) and self.previous is None:
+            network.see_waves(gap, runtime.generator("waves"))
+        return gap
 
     # ---- Training ----
 
     def make_training(self, problem, encoder, runtime):
         """Make the decoder and the phases, and be ready to train."""
+        p, is_ours = self.parameters, isinstance(encoder, Encoder)
         prepare, network = parts(encoder)
         reconstruction = self._reconstruction(problem, encoder, runtime)
         terms = [*self._terms(problem), *([] if reconstruction is None else [reconstruction])]
         rows = as_rows(problem.rows, prepare, runtime.device)
-        gap = feature_gap(rows, problem.neighbors)
-        input_noise = self.parameters.input_noise and self.parameters.input_noise * gap  # the gap may be infinite
+        input_noise = p.input_noise and p.input_noise * problem.gap  # the gap may be infinite
         if not input_noise < float(np.finfo(np.float32).max) ** 0.5:
-            raise ValueError(f"input_noise={self.parameters.input_noise} is more than the network can be trained with.")
-        is_ours = isinstance(encoder, Encoder)
+            raise ValueError(f"input_noise={p.input_noise} is more than the network can be trained with.")
+        guides = None
+        if is_ours and problem.positions is not None and problem.positions.shape[1] > p.n_components:
+            n_guides = problem.positions.shape[1] - p.n_components
+            guides = network.new_guides(n_guides, runtime.generator("guides")).to(runtime.device)
         training = Training(
             network,
             rows,
-            list(self._phases(problem, terms)),
+            list(self._phases(problem, guides, terms)),
             runtime.generator("training", runtime.device),
             input_noise=input_noise,
-            precision=body_precision(runtime.device, gap) if is_ours else torch.float32,
+            precision=self._precision(network, problem) if is_ours else torch.float32,
+            matrices=network.hidden_matrices if is_ours and p.optimizer == "muon" else (),
             shares_cores=is_ours,
         )
         return Model(encoder, None if reconstruction is None else reconstruction.decoder), training
 
-    def _phases(self, problem, terms):
+    def _precision(self, network, problem):
+        """What the default network's products are rounded to; with waves its first layer is not."""
+        return body_precision(problem.device, problem.gap if network.waves is None else np.inf)
+
+    def _phases(self, problem, guides, terms):
         p, n_samples = self.parameters, len(problem.graph)
         if problem.positions is not None:
             batches = -(-n_samples // p.init_batch_size)
@@ -269,10 +294,12 @@ class Plan:
                 n_epochs=p.init_epochs or max(1, -(-INIT_BATCHES // batches)),
                 batch_size=p.init_batch_size,
                 learning_rate=p.init_learning_rate,
+                guides=guides,
             )
         squares = OUTPUT_METRICS.get(p.output_metric)
+        sampler = WholeSampler if self._is_whole(n_samples) else SAMPLERS[p.sampling]
         yield MainEmbedding(
-            SAMPLERS[p.sampling](problem.graph, problem.device),
+            sampler(problem.graph, problem.device),
             EdgeCrossEntropy(self.a, self.b, p.negative_sample_rate, p.repulsion_strength, squares=squares),
             n_epochs=p.n_epochs,
             batches_per_epoch=self._batches_per_epoch(n_samples),
@@ -281,8 +308,14 @@ class Plan:
             terms=terms,
         )
 
+    def _is_whole(self, n_samples):
+        p = self.parameters
+        return p.sampling == "neighborhoods" and n_samples <= WHOLE_ROWS
+
     def _batches_per_epoch(self, n_samples):
         """Number of batches in an epoch of the second phase."""
+        if self._is_whole(n_samples):
+            return self.parameters.batches_per_epoch or -(-WHOLE_BATCHES // MAIN_EPOCHS)
         fewest, most = MAIN_BATCHES
         batches = min(fewest + n_samples // ROWS_PER_BATCH, most)
         return self.parameters.batches_per_epoch or -(-batches // MAIN_EPOCHS)

@@ -27,7 +27,7 @@ class Machine:
         """Take steps for some time; how many threads each was taken with."""
         taken, end = [], self.now + seconds
         while self.now < end:
-            with shared.step(("phase", 64), lambda: torch.zeros(()), torch.zeros(2)):
+            with shared.step(("phase", 64), lambda: torch.zeros(2)):
                 wall = 0.01 * (ALONE if shared.n_taken == 1 else SPLIT if self.is_busy else WHOLE)
                 self.on_cores += wall * (1.25 if self.is_busy and shared.n_taken == 2 else shared.n_taken)
                 self.now += wall
@@ -64,7 +64,7 @@ def test_where_the_bits_would_differ_all_threads_are_kept(machine):
     shared, machine.is_busy = SharedCores(2), True
     losses = iter(range(1000))
     for _ in range(100):
-        with shared.step(("phase", 64), lambda: torch.tensor(float(next(losses))), torch.zeros(2)):
+        with shared.step(("phase", 64), lambda: torch.tensor(float(next(losses)))):
             machine.now, machine.on_cores = machine.now + 0.1, machine.on_cores + 0.1
             assert shared.n_taken == 2
     assert next(losses) == 2  # compared once, and never again

@@ -491,10 +491,10 @@ def test_feature_gap_is_the_median_distance_to_the_nearest_neighbor_per_root_fea
     distances = np.linalg.norm(X[:, None] - X, axis=2)
     indices = np.argsort(distances, axis=1)[:, :5].astype(np.int32)
     expected = np.median(np.sort(distances, axis=1)[:, 1]) / 6**0.5
-    rows = as_rows(container(X), as_given, CPU)
+    rows = container(X)
     neighbors = Neighbors.of(indices, np.sort(distances, axis=1)[:, :5])
-    assert feature_gap(rows, neighbors, n_samples=301) == pytest.approx(expected, rel=1e-5)
-    assert feature_gap(rows, neighbors, n_samples=101) == pytest.approx(expected, rel=0.2)
+    assert feature_gap(rows, as_given, neighbors, n_samples=301) == pytest.approx(expected, rel=1e-5)
+    assert feature_gap(rows, as_given, neighbors, n_samples=101) == pytest.approx(expected, rel=0.2)
 
 
 def sparse_data(dtype=np.float64):

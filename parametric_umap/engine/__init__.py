@@ -3,7 +3,7 @@
 from .devices import body_precision, device_or_cpu, new_generator, resolve_device
 from .phases import MainEmbedding, SpectralInit, Term
 from .rows import as_rows, chunks_on, embed, feature_gap, placed_rows
-from .sampler import SAMPLERS, EdgeSampler, NeighborhoodSampler
+from .sampler import SAMPLERS, EdgeSampler, NeighborhoodSampler, WholeSampler
 from .torch_settings import torch_settings
 from .training import Training, train, training_mode
 
@@ -15,6 +15,7 @@ __all__ = [
     "SpectralInit",
     "Term",
     "Training",
+    "WholeSampler",
     "as_rows",
     "body_precision",
     "chunks_on",

@@ -33,20 +33,34 @@ class Adam:
             parameter.grad = gradient.view_as(parameter)
         time = np.arange(1, len(learning_rates) + 1)
         correction, square_correction = (1 / (1 - beta**time) for beta in BETAS)
-        schedule = np.stack([learning_rates * correction, square_correction], axis=1)
-        self.schedule = torch.from_numpy(schedule.astype(np.float32)).to(self.values.device)
+        corrections = np.stack([correction, square_correction], axis=1)
+        self.corrections = torch.from_numpy(corrections.astype(np.float32)).to(self.values.device)
+        self.learning_rates = torch.from_numpy(np.asarray(learning_rates, dtype=np.float32)).to(self.values.device)
         self.time = torch.zeros(1, dtype=torch.int64, device=self.values.device)
 
     def step(self):
         """Move the parameters by their gradients, and set these to zero."""
-        rate, square_correction = self.schedule.index_select(0, self.time)[0]
-        beta, square_beta = BETAS
-        self.mean.lerp_(self.gradient, 1 - beta)
-        self.square.mul_(square_beta).addcmul_(self.gradient, self.gradient, value=1 - square_beta)
-        root = (self.square * square_correction).sqrt_().add_(EPSILON)
-        self.values.sub_(root.reciprocal_().mul_(self.mean).mul_(rate))
+        self._move()
         self.gradient.zero_()
         self.time += 1
+
+    def directions(self):
+        """What a step computes by matrix products, which threads may round each in its way: nothing here."""
+        return self.values.new_empty(0)
+
+    def _move(self):
+        self._move_by_adam(slice(None))
+
+    def _move_by_adam(self, part):
+        """Move a part of the parameters."""
+        gradient, mean, square = self.gradient[part], self.mean[part], self.square[part]
+        correction, square_correction = self.corrections.index_select(0, self.time)[0]
+        rate = self.learning_rates.index_select(0, self.time) * correction
+        beta, square_beta = BETAS
+        mean.lerp_(gradient, 1 - beta)
+        square.mul_(square_beta).addcmul_(gradient, gradient, value=1 - square_beta)
+        root = (square * square_correction).sqrt_().add_(EPSILON)
+        self.values[part].sub_(root.reciprocal_().mul_(mean).mul_(rate))
 
     def release(self):
         """Give every parameter a memory of its own again, and no gradient."""

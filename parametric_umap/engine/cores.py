@@ -56,30 +56,27 @@ class SharedCores:
             torch.set_num_threads(self.n_threads)
 
     @contextmanager
-    def step(self, kind, add_gradient, gradient):
+    def step(self, kind, outcome):
         """Take a step within.
 
         Parameters
         ----------
         kind : tuple
             Steps of one kind compute the same with numbers of the same shapes.
-        add_gradient : callable
-            Adds the gradient of the step to `gradient`, gives its loss, and does nothing else.
-        gradient : Tensor
-            What is compared; left at zero.
+        outcome : callable
+            Gives what the step comes to, a tensor, and changes nothing.
         """
         if self.n_taken < self.n_threads and (self.n_taken, kind) not in self._same:
-            self._compare(kind, add_gradient, gradient)
+            self._compare(kind, outcome)
         wall, on_cores = time.perf_counter(), time.process_time()
         yield
         self._measure(time.perf_counter() - wall, time.process_time() - on_cores)
 
-    def _compare(self, kind, add_gradient, gradient):
+    def _compare(self, kind, outcome):
         found, fewer = [], self.n_taken
         for n_threads in (self.n_threads, fewer):
             torch.set_num_threads(n_threads)
-            found.append(torch.cat([add_gradient().view(1), gradient]))
-            gradient.zero_()
+            found.append(outcome())
         if torch.equal(*found):
             self._same.add((fewer, kind))
         else:

@@ -2,8 +2,8 @@
 
 Every phase has `name`, `n_epochs`, `batches_per_epoch` and `learning_rate`; `may_diverge_by`, the parameters to blame
 where it does; a `loss`, whose ``value_and_gradient(z, targets)`` compares the coordinates of a batch with its targets;
-and one verb: ``draw_epoch(generator)`` gives the batches of an epoch. Its `terms` are what else is asked for: each a
-`Term`.
+and two verbs: ``draw_epoch(generator)`` gives the batches of an epoch, ``network_of(network)`` what is trained. Its
+`terms` are what else is asked for: each a `Term`.
 """
 
 from typing import NamedTuple
@@ -87,12 +87,14 @@ class SpectralInit:
 
     Parameters
     ----------
-    positions : Tensor of shape (n_samples, n_components), float32
-        Where the rows should be, on the device.
+    positions : Tensor of shape (n_samples, n_components + n_guides), float32
+        Where the rows should be, on the device; after their coordinates on the map those of the guides.
     n_epochs, batch_size : int
         Number of passes over the rows, and of rows in a batch.
     learning_rate : float
         Of the first step.
+    guides : torch.nn.Linear or None, default=None
+        Makes the further coordinates of what the network's hidden layers give, while this phase lasts.
     terms : sequence of Term, default=()
         What else is asked for.
     """
@@ -100,14 +102,19 @@ class SpectralInit:
     name = "spectral_init"
     may_diverge_by = "init_learning_rate or init_scale"
 
-    def __init__(self, positions, *, n_epochs, batch_size, learning_rate, terms=()):
+    def __init__(self, positions, *, n_epochs, batch_size, learning_rate, guides=None, terms=()):
         self.positions = positions
+        self.guides = guides
         self.loss = PositionLoss()
         self.terms = terms
         self.n_epochs = n_epochs
         self.batch_size = min(batch_size, len(positions))
         self.batches_per_epoch = -(-len(positions) // self.batch_size)
         self.learning_rate = learning_rate
+
+    def network_of(self, network):
+        """The network, with outputs for the guides if there are any."""
+        return network if self.guides is None else network.guided_by(self.guides)
 
     def draw_epoch(self, generator):
         """Every row once, in random order, with its position; the last batch is filled up from the first."""
@@ -146,8 +153,13 @@ class MainEmbedding:
         self.n_epochs = n_epochs
         self.batches_per_epoch = batches_per_epoch
         # No more than the graph has, but as many as by default: few rows are drawn several times.
-        self.n_groups = min(-(-2 * batch_size // sampler.group_size), max(sampler.n_groups, FEWEST_GROUPS))
+        most = 1 if sampler.n_groups == 1 else max(sampler.n_groups, FEWEST_GROUPS)
+        self.n_groups = min(-(-2 * batch_size // sampler.group_size), most)
         self.learning_rate = learning_rate
+
+    def network_of(self, network):
+        """The network as it is."""
+        return network
 
     def draw_epoch(self, generator):
         """The rows of every batch, group by group, and the weights of the edges within each group."""

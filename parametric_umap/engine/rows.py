@@ -182,15 +182,17 @@ class HostRows:
             torch.index_select(as_tensor(self.X), 0, index.cpu(), out=rows)
 
 
-def feature_gap(rows, neighbors, n_samples=256):
-    """Measure how far a row lies from its nearest neighbour, in each feature.
+def feature_gap(X, prepare, neighbors, n_samples=256):
+    """Measure how far a row lies from its nearest neighbour, in each feature that the network takes.
 
     Parameters
     ----------
-    rows : Tensor or HostRows
-        What `as_rows` made of the data.
+    X : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features), float32 or float64
+        The rows.
+    prepare : callable
+        Maps a tensor of rows to what the network takes.
     neighbors : Neighbors
-        Those of each row, on the same device.
+        Those of each row, on the device of the network.
     n_samples : int, default=256
         Number of rows, evenly spaced, that are measured.
 
@@ -202,6 +204,7 @@ def feature_gap(rows, neighbors, n_samples=256):
         sample has any.
     """
     device = neighbors.device
+    rows = HostRows(X, prepare(to_tensor(X[:1], device)).shape[1], prepare, device)
     sample = torch.linspace(0, len(rows) - 1, min(n_samples, len(rows)), dtype=torch.float64).long().to(device)
     nearest = neighbors.indices[:, 1].index_select(0, sample).long()
     sampled, near = (rows.index_select(0, index) for index in (sample, nearest.clamp(min=0)))

@@ -128,6 +128,38 @@ class NeighborhoodSampler:
         return within + within.transpose(1, 2)
 
 
+class WholeSampler:
+    """Gives all rows as one group, every time: nothing is drawn.
+
+    Parameters
+    ----------
+    graph : Graph or csr_array of shape (n_samples, n_samples), float32
+        Symmetric weights.
+    device : torch.device
+        Where they are wanted.
+
+    Attributes
+    ----------
+    group_size : int
+        Number of rows.
+    n_groups : int
+        1.
+    """
+
+    n_groups = 1
+
+    def __init__(self, graph, device):
+        graph = Graph.of(graph, device)
+        self.group_size = len(graph)
+        self.members = torch.arange(len(graph), device=device)
+        self.weights = torch.zeros((len(graph), len(graph)), device=device)
+        self.weights[graph.heads, graph.ends.long()] = graph.weights
+
+    def draw(self, n_batches, n_groups, generator):
+        """All rows, of shape (n_batches, 1, n_samples), and the graph, (n_batches, 1, n_samples, n_samples)."""
+        return self.members.expand(n_batches, 1, -1), self.weights.expand(n_batches, 1, -1, -1)
+
+
 # By the names that the parameter `sampling` has for them.
 SAMPLERS = {"neighborhoods": NeighborhoodSampler, "edges": EdgeSampler}
 

@@ -9,6 +9,7 @@ import torch
 from .adam import Adam
 from .captured import CapturedEpoch
 from .cores import SharedCores
+from .muon import Muon
 from .phases import Batch, EncodedBatch
 
 # Numbers, and at most rows, of noise that are drawn once; every step takes a window of them.
@@ -21,7 +22,8 @@ ROUNDING = 64
 class Training:
     """What training has come to: all that a further epoch depends on.
 
-    The optimizer is Adam (Kingma, Ba 2015); its learning rate falls from the phase's to zero along half a cosine.
+    The optimizer is Adam (Kingma, Ba 2015), and Muon for `matrices`; its learning rate falls from the phase's to zero
+    along half a cosine.
 
     Parameters
     ----------
@@ -37,6 +39,8 @@ class Training:
         Standard deviation of the noise added to every feature of the rows.
     precision : {torch.float32, torch.bfloat16}, default=torch.float32
         What the network's matrix products are rounded to, where it does not say otherwise itself.
+    matrices : sequence of torch.nn.Parameter, default=()
+        Matrices of the network's hidden layers that Muon moves.
     shares_cores : bool, default=False
         Whether steps on the CPU take fewer threads while other processes want the cores. The network must be one that
         may be called twice: not random, and without a count of its calls.
@@ -54,17 +58,28 @@ class Training:
     """
 
     def __init__(
-        self, network, rows, phases, generator, *, input_noise=0.0, precision=torch.float32, shares_cores=False
+        self,
+        network,
+        rows,
+        phases,
+        generator,
+        *,
+        input_noise=0.0,
+        precision=torch.float32,
+        matrices=(),
+        shares_cores=False,
     ):
         self.network = network
-        self.rows = rows.to(precision) if isinstance(rows, torch.Tensor) else rows
+        takes = getattr(network, "takes", None) or precision
+        self.rows = rows.to(takes) if isinstance(rows, torch.Tensor) else rows
         self.phases = phases
         self.generator = generator
         self.precision = precision
+        self.matrices = matrices
         self.noise = Noise(input_noise, self.rows, generator)
         self.cores = SharedCores(torch.get_num_threads()) if shares_cores else None
         self.losses = {}
-        self.phase = self.optimizer = self.kept = None
+        self.phase = self.optimizer = self.trained = self.kept = None
         self.epoch = 0
 
     @contextmanager
@@ -77,11 +92,12 @@ class Training:
             One of the phases.
         """
         n_steps = phase.n_epochs * phase.batches_per_epoch
-        modules = torch.nn.ModuleList([self.network, *phase.terms])
-        trained = [parameter for parameter in modules.parameters() if parameter.requires_grad]
+        self.trained = phase.network_of(self.network)
+        modules = torch.nn.ModuleList([self.trained, *phase.terms])
+        parameters = [parameter for parameter in modules.parameters() if parameter.requires_grad]
         self.phase, self.epoch = phase, 0
         self.losses.setdefault(phase.name, [])
-        self.optimizer = Adam(trained, _learning_rates(phase.learning_rate, n_steps))
+        self.optimizer = self._optimizer(parameters, _learning_rates(phase.learning_rate, n_steps))
         self.elapsed = torch.linspace(0, 1, n_steps, device=self.rows.device).view(phase.n_epochs, -1)
         if self.kept is not None and self.kept[0]["phase"] == phase.name:
             self._go_on(modules)
@@ -93,7 +109,7 @@ class Training:
         finally:
             modules.eval()
             self.optimizer.release()
-            self.phase = self.optimizer = self.run_batches = None
+            self.phase = self.optimizer = self.run_batches = self.trained = None
 
     def run(self, phase, on_epoch):
         """Train through a phase.
@@ -121,7 +137,7 @@ class Training:
         tensors : dict of {str: Tensor}
             Weights and buffers of the networks, the moments of the optimizer, and the states of what is random.
         """
-        modules = torch.nn.ModuleList([self.network, *self.phase.terms])
+        modules = torch.nn.ModuleList([self.trained, *self.phase.terms])
         tensors = {f"modules.{name}": tensor for name, tensor in modules.state_dict().items()}
         tensors |= {f"optimizer.{name}": getattr(self.optimizer, name) for name in ("mean", "square", "time")}
         tensors |= {"random.ours": self.generator.get_state(), "random.torch": torch.get_rng_state()}
@@ -218,7 +234,7 @@ class Training:
         # Without the cache of cast weights, which a captured step would take from the one before.
         in_bfloat16 = self.precision == torch.bfloat16
         with torch.autocast(x.device.type, torch.bfloat16, enabled=in_bfloat16, cache_enabled=False):
-            z = self.network(self.noise.added_to(x, start))
+            z = self.trained(self.noise.added_to(x, start))
         of_rows = z.detach().index_select(0, position_in_batch)
         loss, gradient = self.phase.loss.value_and_gradient(of_rows, targets)
         loss = ClosedForm.apply(z, loss, torch.zeros_like(z).index_add_(0, position_in_batch, gradient))
@@ -228,6 +244,11 @@ class Training:
             loss = loss + sum(term(encoded_batch) for term in self.phase.terms)
         loss.backward()
         return loss.detach()
+
+    def _optimizer(self, parameters, learning_rates):
+        if not self.matrices:
+            return Adam(parameters, learning_rates)
+        return Muon(parameters, learning_rates, self.matrices, self.precision)
 
     def _runner(self, n_steps):
         """What runs the batches of an epoch, and gives the sum of their losses."""
@@ -252,10 +273,16 @@ class Training:
         total = 0
         for batch in zip(*batches, strict=True):
             arguments = self._gathered(batch)
-            kind = self.phase.name, len(arguments[0])
-            with self.cores.step(kind, partial(self.add_gradient, *arguments), self.optimizer.gradient):
+            with self.cores.step((self.phase.name, len(arguments[0])), partial(self._outcome, arguments)):
                 total += self.step(*arguments)
         return float(total)
+
+    def _outcome(self, arguments):
+        """All that a step computes by sums and products, before it moves anything."""
+        loss = self.add_gradient(*arguments)
+        outcome = torch.cat([loss.view(1), self.optimizer.gradient, self.optimizer.directions()])
+        self.optimizer.gradient.zero_()
+        return outcome
 
     def _run_from_the_host(self, batches):
         device, has_terms = self.rows.device, bool(self.phase.terms)

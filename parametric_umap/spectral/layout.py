@@ -55,7 +55,9 @@ def spectral_layout(
     return standardize(positions).cpu().numpy()
 
 
-def layout_of(X: Matrix, graph: Graph, n_components: int, random_state: np.random.RandomState) -> torch.Tensor:
+def layout_of(
+    X: Matrix, graph: Graph, n_components: int, random_state: np.random.RandomState, n_guides: int = 0
+) -> torch.Tensor:
     """Lay out the nodes of a graph, where it is.
 
     Parameters
@@ -64,32 +66,35 @@ def layout_of(X: Matrix, graph: Graph, n_components: int, random_state: np.rando
         As in `spectral_layout`.
     graph : Graph
         On a device that has float64.
+    n_guides : int, default=0
+        Number of further coordinates, which say more of the graph, and change nothing of the others.
 
     Returns
     -------
-    positions : Tensor of shape (n_samples, n_components), float64
+    positions : Tensor of shape (n_samples, n_components + n_guides), float64
         The same, but not standardized, on the device of the graph.
     """
+    n_columns = n_components + n_guides
     component = component_of_nodes(graph)
     sizes = component.bincount().tolist()
     if len(sizes) == 1:
-        return eigenmap(graph, n_components, random_state)
+        return eigenmap(graph, n_columns, random_state)
     order = component.argsort(stable=True)
-    centres = _centres(_means(X, component, order, sizes), n_components)
-    around = zip(_parts(graph, order, sizes), centres, _radii(centres), strict=True)
-    positions = torch.empty((len(graph), n_components), dtype=torch.float64, device=graph.device)
+    centres = _centres(_means(X, component, order, sizes), n_columns)
+    around = zip(_parts(graph, order, sizes), centres, _radii(centres[:, :n_components]), strict=True)
+    positions = torch.empty((len(graph), n_columns), dtype=torch.float64, device=graph.device)
     positions[order] = torch.cat(
         [
-            _within(radius, eigenmap(part, n_components, random_state), centre).to(graph.device)
+            _within(radius, eigenmap(part, n_columns, random_state), centre, n_components).to(graph.device)
             for part, centre, radius in around
         ]
     )
     return positions
 
 
-def _within(radius, layout, centre):
-    """A layout around a centre, of this radius in the widest coordinate."""
-    largest = layout.abs().max().clamp(min=torch.finfo(layout.dtype).tiny)
+def _within(radius, layout, centre, n_components):
+    """A layout around a centre, of this radius in the widest of its first coordinates."""
+    largest = layout[:, :n_components].abs().max().clamp(min=torch.finfo(layout.dtype).tiny)
     return torch.from_numpy(centre).to(layout.device) + radius * layout / largest
 
 
