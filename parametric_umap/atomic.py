@@ -2,22 +2,24 @@
 
 import os
 import re
+import shutil
 import socket
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from secrets import token_hex
 
-# The temporary files that this process is writing.
+# The temporary folders that this process is writing in.
 _being_written: set[Path] = set()
 
 
 @contextmanager
 def replacing(path):
-    """A temporary file beside `path` that takes its place once it is whole, and is removed if it is not.
+    """A temporary file that takes the place of the one at `path` once it is whole, and is removed if it is not.
 
-    It has the mode of the file that it replaces, or that of a new one; where a link points, the file there is replaced.
-    What a process that was killed has left of its own is removed.
+    It lies in a folder of its own beside `path`, since what writes it may have temporary files, too. It has the mode of
+    the file that it replaces, or that of a new one; where a link points, the file there is replaced. What a process
+    that was killed has left of its own is removed.
 
     Parameters
     ----------
@@ -42,24 +44,24 @@ def replacing(path):
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}.")
     remove_remains(path)
-    temporary = path.with_name(f".{_machine()}-{os.getpid()}-{token_hex(8)}.{path.name}")
-    _being_written.add(temporary)
+    folder = path.with_name(f".{_machine()}-{os.getpid()}-{token_hex(8)}.{path.name}")
+    temporary = folder / path.name
+    _being_written.add(folder)
     try:
-        temporary.touch(exist_ok=False)
+        folder.mkdir()
+        temporary.touch()
         mode = (path if path.exists() else temporary).stat().st_mode
         temporary.chmod(mode)
         yield temporary
         temporary.chmod(mode)  # what has written it may have made it anew
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
     finally:
-        _being_written.discard(temporary)
+        shutil.rmtree(folder, ignore_errors=True)
+        _being_written.discard(folder)
 
 
 def remove_remains(path):
-    """Remove the temporary files for a path whose process, on this machine, is no more.
+    """Remove the temporary folders for a path whose process, on this machine, is no more.
 
     Parameters
     ----------
@@ -70,8 +72,9 @@ def remove_remains(path):
     for other in path.parent.iterdir():
         match = pattern.fullmatch(other.name)
         if match and other not in _being_written and not _is_another(int(match[1])):
-            with suppress(OSError):
-                other.unlink()
+            shutil.rmtree(other, ignore_errors=True)
+            if other.is_file():  # as earlier versions left them
+                other.unlink(missing_ok=True)
 
 
 def _is_another(pid):
