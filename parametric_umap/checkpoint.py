@@ -24,6 +24,7 @@ FORMAT_VERSION = 1
 # Seconds of training between two writes, at least, and how many times what a write takes.
 SECONDS = 10
 TIMES_A_WRITE = 100
+OF_TRAINING = "training."  # before the names of its tensors
 # Parameters that change nothing of what is fitted.
 IRRELEVANT = {"checkpoint", "memory", "n_jobs", "report_interval", "verbose"}
 # Values of stages that are several tensors.
@@ -108,8 +109,8 @@ class Checkpoint:
     def resume(self, training):
         """Put training where it was."""
         if "training" in self.kept:
-            prefix = "training."
-            state = {key.removeprefix(prefix): x for key, x in self.tensors.items() if key.startswith(prefix)}
+            kept = {key: x for key, x in self.tensors.items() if key.startswith(OF_TRAINING)}
+            state = {key.removeprefix(OF_TRAINING): x for key, x in kept.items()}
             training.load_state(self.kept["training"], {key: torch.from_numpy(x.copy()) for key, x in state.items()})
 
     def after_epoch(self, training):
@@ -118,7 +119,8 @@ class Checkpoint:
             return
         if time.perf_counter() - self.written > max(SECONDS, TIMES_A_WRITE * self.seconds_of_a_write):
             self.kept["training"], state = training.state()
-            self.tensors |= {f"training.{key}": as_numpy(x) for key, x in state.items()}
+            of_stages = {key: x for key, x in self.tensors.items() if not key.startswith(OF_TRAINING)}
+            self.tensors = of_stages | {f"{OF_TRAINING}{key}": as_numpy(x) for key, x in state.items()}
             self._write()
 
     def remove(self):
