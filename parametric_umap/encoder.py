@@ -10,18 +10,16 @@ import torch
 from torch import nn
 
 from .containers import to_tensor
+from .defaults import WIDE
 from .moments import moments_of
 from .principal_axes import principal_axes
 
-# Rows of more features than NARROW are projected on at most MAX_AXES principal axes.
-NARROW = 128
+# Wide rows are projected on at most so many principal axes.
 MAX_AXES = 256
-# Where neighbours lie nearer than FINE_GAP, in units of the standardized rows, the network also sees N_WAVES sines and
-# cosines of random directions (Tancik et al. 2020), of at most STEEPNESS / gap radians per unit and at most STEEPEST: a
-# plain network is too smooth to lay such rows flat.
-FINE_GAP = 2**-6
+# Number of sines and of cosines of random directions beside the input (Tancik et al. 2020), and their radians per unit
+# of the input: at most STEEPNESS from a row to its nearest neighbour, and at most STEEPEST.
 N_WAVES = 64
-STEEPNESS = 0.27
+STEEPNESS = 0.4
 STEEPEST = 100.0
 
 ACTIVATIONS = {"silu": nn.SiLU, "relu": nn.ReLU, "gelu": nn.GELU, "elu": nn.ELU, "tanh": nn.Tanh}
@@ -82,7 +80,7 @@ class Standardize(nn.Module):
         mean, scale, extent, limit = moments_of(X)
         if extent == 0 or scale < np.finfo(np.float32).tiny:
             return cls(mean, 1.0)
-        if pca_variance == 1 or X.shape[1] <= NARROW:
+        if pca_variance == 1 or X.shape[1] <= WIDE:
             return cls(mean, scale, limit=limit)
         axes = principal_axes(X, mean, pca_variance, MAX_AXES, limit)
         return cls(mean, scale * np.sqrt(X.shape[1] / axes.shape[1]), axes, limit)
@@ -210,7 +208,7 @@ class Perceptron(nn.Module):
         return x.float()
 
     def see_waves(self, gap, generator):
-        """Let it see waves from now on, where that pays; its first layer is then made anew.
+        """Let it see waves from now on: its first layer, if there is a hidden one, is made anew.
 
         Parameters
         ----------
@@ -219,7 +217,7 @@ class Perceptron(nn.Module):
         generator : torch.Generator
             Source of the waves and of the initial weights, on the CPU.
         """
-        if not len(self.body) or not 0 < gap <= FINE_GAP:
+        if not len(self.body):
             return
         first = self.body[0]
         n_features, device = first.in_features, first.weight.device

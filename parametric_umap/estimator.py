@@ -26,6 +26,7 @@ from sklearn.utils.validation import (
 from .attribution import encoder_jacobian, summarized
 from .containers import as_numpy, checked_rows, in_container_of
 from .decoder import decode, has_decoder
+from .defaults import EPOCHS
 from .encoder import parts
 from .engine import device_or_cpu, embed
 from .export import to_onnx
@@ -38,7 +39,7 @@ from .moments import warn_of_lost_digits
 from .novelty import novelty
 from .parameters import PARAMETER_CONSTRAINTS, check_parameters, possible_n_neighbors
 from .persistence import load, save
-from .plan import MAIN_EPOCHS, Model, Plan, stages
+from .plan import Model, Plan, stages
 from .progress import CallbackSupportMixin, Progress
 from .room import check_stacks
 from .threads import allotted_threads, limited_threads
@@ -337,13 +338,13 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         hidden_layer_sizes: int | Sequence[int] | NDArray[np.integer] = (160, 160, 160, 160, 160),
         activation: Literal["silu", "relu", "gelu", "elu", "tanh"] = "silu",
         pca_variance: float = 0.95,
-        input_noise: float = 0.5,
+        input_noise: float | None = None,
         init: Literal["spectral", "pca", "random"] | ArrayLike = "spectral",
         init_scale: float = 3.3,
         init_epochs: int | None = None,
         init_batch_size: int = 500,
         init_learning_rate: float = 1e-2,
-        n_epochs: int = MAIN_EPOCHS,
+        n_epochs: int = EPOCHS,
         batches_per_epoch: int | None = None,
         sampling: Literal["neighborhoods", "edges"] = "neighborhoods",
         batch_size: int = 1024,

@@ -51,7 +51,7 @@ PARAMETER_CONSTRAINTS = {
     "hidden_layer_sizes": ["array-like", COUNT],
     "activation": [StrOptions(set(ACTIVATIONS))],
     "pca_variance": [Interval(Real, 0, 1, closed="right")],
-    "input_noise": [Interval(Real, 0, None, closed="left")],
+    "input_noise": [Interval(Real, 0, None, closed="left"), None],
     "init": [StrOptions({"spectral", "pca", "random"}), "array-like"],
     "init_scale": [Interval(Real, 0, None, closed="neither")],
     "init_epochs": [COUNT, None],

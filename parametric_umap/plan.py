@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from . import defaults
 from .checkpoint import Checkpoint, fingerprint
 from .decoder import has_decoder, new_decoder
-from .encoder import MAX_AXES, NARROW, Encoder, new_encoder, parts
+from .encoder import MAX_AXES, Encoder, new_encoder, parts
 from .engine import SAMPLERS, MainEmbedding, SpectralInit, Training, WholeSampler, as_rows, body_precision, feature_gap
 from .graph import Graph, fuzzy_graph
 from .initialization import checked_positions, starting_positions
@@ -27,15 +28,6 @@ from .terms import (
     validation_rows,
 )
 
-# Batches of each phase where the user leaves their number open, as measured on data of 100 to 60,000 rows; those of the
-# second in so many epochs, the default of `n_epochs`.
-INIT_BATCHES = 50
-MAIN_BATCHES = (400, 3000)
-ROWS_PER_BATCH = 80
-MAIN_EPOCHS = 30
-# So few rows are no batches but all one, so many times.
-WHOLE_ROWS = 500
-WHOLE_BATCHES = 120
 # So many spectral coordinates, those of the map included, does the default network learn at first. Groups that lie on
 # each other in the first two of them would be parted, or not, by chance.
 N_GUIDED = 20
@@ -152,8 +144,8 @@ class Plan:
         p, (n_samples, n_features) = self.parameters, data.rows.shape
         is_default = p.encoder is None or isinstance(p.encoder, str)
         hidden = np.ravel(p.hidden_layer_sizes).tolist() if is_default and p.encoder != "linear" else []
-        narrowed = MAX_AXES if p.pca_variance < 1 and n_features > NARROW else n_features
-        main, first = self._batches_per_epoch(n_samples), p.init_epochs or 1
+        narrowed = MAX_AXES if p.pca_variance < 1 and n_features > defaults.WIDE else n_features
+        main, first = p.batches_per_epoch or defaults.batches_per_epoch(n_samples, p.sampling), p.init_epochs or 1
         check_room(
             n_samples,
             self.n_neighbors,
@@ -249,7 +241,8 @@ class Plan:
         """Measure how near neighbours lie in what the network takes, and let a new one see waves if that is little."""
         prepare, network = parts(encoder)
         gap = feature_gap(rows, prepare, neighbors)
-        if isinstance(encoder, Encoder) and self.previous is None:
+        is_new = isinstance(encoder, Encoder) and self.previous is None
+        if is_new and defaults.sees_waves(gap, rows.shape[0]):
             network.see_waves(gap, runtime.generator("waves"))
         return gap
 
@@ -262,7 +255,9 @@ class Plan:
         reconstruction = self._reconstruction(problem, encoder, runtime)
         terms = [*self._terms(problem), *([] if reconstruction is None else [reconstruction])]
         rows = as_rows(problem.rows, prepare, runtime.device)
-        input_noise = p.input_noise and p.input_noise * problem.gap  # the gap may be infinite
+        has_waves = is_ours and network.waves is not None
+        input_noise = defaults.input_noise(rows.shape[1], has_waves) if p.input_noise is None else p.input_noise
+        input_noise = input_noise and input_noise * problem.gap  # the gap may be infinite
         if not input_noise < float(np.finfo(np.float32).max) ** 0.5:
             raise ValueError(f"input_noise={p.input_noise} is more than the network can be trained with.")
         guides = None
@@ -272,7 +267,7 @@ class Plan:
         training = Training(
             network,
             rows,
-            list(self._phases(problem, guides, terms)),
+            list(self._phases(problem, guides, terms, has_waves)),
             runtime.generator("training", runtime.device),
             input_noise=input_noise,
             precision=self._precision(network, problem) if is_ours else torch.float32,
@@ -285,40 +280,27 @@ class Plan:
         """What the default network's products are rounded to; with waves its first layer is not."""
         return body_precision(problem.device, problem.gap if network.waves is None else np.inf)
 
-    def _phases(self, problem, guides, terms):
+    def _phases(self, problem, guides, terms, has_waves):
         p, n_samples = self.parameters, len(problem.graph)
         if problem.positions is not None:
-            batches = -(-n_samples // p.init_batch_size)
             yield SpectralInit(
                 problem.positions,
-                n_epochs=p.init_epochs or max(1, -(-INIT_BATCHES // batches)),
+                n_epochs=p.init_epochs or defaults.init_epochs(n_samples, p.init_batch_size),
                 batch_size=p.init_batch_size,
                 learning_rate=p.init_learning_rate,
                 guides=guides,
             )
         squares = OUTPUT_METRICS.get(p.output_metric)
-        sampler = WholeSampler if self._is_whole(n_samples) else SAMPLERS[p.sampling]
+        sampler = WholeSampler if defaults.is_whole(n_samples, p.sampling) else SAMPLERS[p.sampling]
         yield MainEmbedding(
             sampler(problem.graph, problem.device),
             EdgeCrossEntropy(self.a, self.b, p.negative_sample_rate, p.repulsion_strength, squares=squares),
             n_epochs=p.n_epochs,
-            batches_per_epoch=self._batches_per_epoch(n_samples),
+            batches_per_epoch=p.batches_per_epoch or defaults.batches_per_epoch(n_samples, p.sampling, has_waves),
             batch_size=p.batch_size,
             learning_rate=p.learning_rate / self.learning_rate_divisor,
             terms=terms,
         )
-
-    def _is_whole(self, n_samples):
-        p = self.parameters
-        return p.sampling == "neighborhoods" and n_samples <= WHOLE_ROWS
-
-    def _batches_per_epoch(self, n_samples):
-        """Number of batches in an epoch of the second phase."""
-        if self._is_whole(n_samples):
-            return self.parameters.batches_per_epoch or -(-WHOLE_BATCHES // MAIN_EPOCHS)
-        fewest, most = MAIN_BATCHES
-        batches = min(fewest + n_samples // ROWS_PER_BATCH, most)
-        return self.parameters.batches_per_epoch or -(-batches // MAIN_EPOCHS)
 
     def _terms(self, problem):
         """What the second phase asks of the coordinates, beside the graph and the decoder."""
