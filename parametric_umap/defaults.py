@@ -3,34 +3,40 @@
 "Recall" is the share of the 15 nearest neighbours of a fitted row, and of an unseen one, that are near on the map, too.
 """
 
+from math import inf
+
 # Rows of more features than this are wide: they are turned to their principal axes.
 WIDE = 128
-# Where neighbours lie nearer than this in every feature, in units of the standardized rows, and there are so many rows
-# at least, the network also sees waves: a plain one is too smooth to lay such rows flat. Recall with them: avila, gap
-# 0.14, .331 / .329 -> .355 / .326; eeg, 0.15, .454 / .406 -> .469 / .410. Of 1,540 rows (segment, 0.06) they bring the
-# fitted ones nothing, and cost the unseen ones .05.
+# Rows are dense where there are so many at least, and their nearest neighbours are this near in every feature, in units
+# of the standardized rows. They take less noise, and go on learning for longer: recall of avila (gap 0.14) .331 / .329
+# -> .371 / .340 in twice the steps, where that of MNIST and the digits (0.5 to 0.6) hardly rises.
 NEAR = 0.2
-FEWEST_ROWS_OF_WAVES = 2500
-# Lengths of the noise. Wide rows lie far from each other, and those that see waves near.
-NOISE, NOISE_OF_WIDE, NOISE_OF_WAVES = 0.5, 0.75, 0.25
+FEWEST_DENSE = 2500
+LONGER = 1.5
+# Dense rows of so many intrinsic dimensions more than the map cannot be laid flat: the network also sees waves, which
+# let it fold them. Recall with waves: avila (5 dimensions) .331 / .329 -> .355 / .326, eeg (5) .454 / .406 ->
+# .469 / .410; but an S-curve (2) .86 / .89 -> .78 / .76, and UMAP .77 / .75.
+N_WAVES = 64
+MORE_DIMENSIONS = 1.0
+# Lengths of the noise. Wide rows lie far from each other, and dense ones near.
+NOISE, NOISE_OF_WIDE, NOISE_OF_DENSE = 0.5, 0.75, 0.25
 # So few rows are no batches but all one, and learn the whole graph in so many steps.
 WHOLE_ROWS = 500
 WHOLE_BATCHES = 120
 # Batches of the first phase.
 INIT_BATCHES = 50
 # Batches of the second phase: so many, one more for so many rows up to MANY, and for so many beyond; they are made in
-# EPOCHS epochs, the default of `n_epochs`. Rows that see waves go on learning for longer.
+# EPOCHS epochs, the default of `n_epochs`.
 BATCHES = 100
 ROWS_OF_BATCH = 20
 MANY = 10_000
 ROWS_OF_BATCH_BEYOND = 100
-LONGER_WITH_WAVES = 1.5
 MOST_BATCHES = 3000
 EPOCHS = 30
 
 
-def sees_waves(gap: float, n_samples: int) -> bool:
-    """Say whether the default network sees waves.
+def are_dense(gap: float, n_samples: int) -> bool:
+    """Say whether rows are dense.
 
     Parameters
     ----------
@@ -41,29 +47,50 @@ def sees_waves(gap: float, n_samples: int) -> bool:
 
     Returns
     -------
-    sees_waves : bool
-        Not where half of the rows or more have copies, since these lie at no distance.
+    are_dense : bool
+        Whether they are.
     """
-    return 0 < gap <= NEAR and n_samples >= FEWEST_ROWS_OF_WAVES
+    return gap <= NEAR and n_samples >= FEWEST_DENSE
 
 
-def input_noise(width: int, has_waves: bool) -> float:
+def n_waves(gap: float, n_samples: int, dimension: float, n_components: int) -> int:
+    """Choose how many waves the default network sees.
+
+    Parameters
+    ----------
+    gap, n_samples
+        As in `are_dense`.
+    dimension : float
+        Intrinsic dimension of the rows.
+    n_components : int
+        Number of coordinates of the map.
+
+    Returns
+    -------
+    n_waves : int
+        What the parameter of this name says otherwise.
+    """
+    folds = dimension > n_components + MORE_DIMENSIONS
+    return N_WAVES if folds and are_dense(gap, n_samples) else 0
+
+
+def input_noise(gap: float, n_samples: int, width: int) -> float:
     """Choose how long the noise is, as a multiple of the distance between nearest neighbours.
 
     Parameters
     ----------
+    gap, n_samples
+        As in `are_dense`.
     width : int
         Number of features that the network takes.
-    has_waves : bool
-        Whether it sees waves.
 
     Returns
     -------
     input_noise : float
         What the parameter of this name says otherwise.
     """
-    if has_waves:
-        return NOISE_OF_WAVES
+    if are_dense(gap, n_samples):
+        return NOISE_OF_DENSE
     return NOISE_OF_WIDE if width > WIDE else NOISE
 
 
@@ -101,7 +128,7 @@ def is_whole(n_samples: int, sampling: str) -> bool:
     return sampling == "neighborhoods" and n_samples <= WHOLE_ROWS
 
 
-def batches_per_epoch(n_samples: int, sampling: str, has_waves: bool = False) -> int:
+def batches_per_epoch(n_samples: int, sampling: str, gap: float = inf) -> int:
     """Choose how many batches an epoch of the second phase has.
 
     Parameters
@@ -110,8 +137,8 @@ def batches_per_epoch(n_samples: int, sampling: str, has_waves: bool = False) ->
         Number of rows.
     sampling : {"neighborhoods", "edges"}
         The parameter.
-    has_waves : bool, default=False
-        Whether the network sees waves.
+    gap : float, default=inf
+        As in `are_dense`.
 
     Returns
     -------
@@ -123,5 +150,5 @@ def batches_per_epoch(n_samples: int, sampling: str, has_waves: bool = False) ->
     else:
         many = max(0, n_samples - MANY)
         batches = BATCHES + (n_samples - many) // ROWS_OF_BATCH + many // ROWS_OF_BATCH_BEYOND
-        batches = min(round(batches * (LONGER_WITH_WAVES if has_waves else 1)), MOST_BATCHES)
+        batches = min(round(batches * (LONGER if are_dense(gap, n_samples) else 1)), MOST_BATCHES)
     return -(-batches // EPOCHS)

@@ -16,9 +16,8 @@ from .principal_axes import principal_axes
 
 # Wide rows are projected on at most so many principal axes.
 MAX_AXES = 256
-# Number of sines and of cosines of random directions beside the input (Tancik et al. 2020), and their radians per unit
-# of the input: at most STEEPNESS from a row to its nearest neighbour, and at most STEEPEST.
-N_WAVES = 64
+# Radians of the waves, sines and cosines of random directions (Tancik et al. 2020), per unit of the input: at most
+# STEEPNESS from a row to its nearest neighbour, and at most STEEPEST.
 STEEPNESS = 0.4
 STEEPEST = 100.0
 
@@ -201,30 +200,31 @@ class Perceptron(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             angles = x @ self.waves
             x = first(torch.cat([x, angles.sin(), angles.cos()], dim=1))
-        if torch.is_autocast_enabled(x.device.type):
-            x = x.to(torch.get_autocast_dtype(x.device.type))
         for layer in others:
             x = layer(x)
         return x.float()
 
-    def see_waves(self, gap, generator):
-        """Let it see waves from now on: its first layer, if there is a hidden one, is made anew.
+    def see_waves(self, n_waves, gap, generator):
+        """Let it see waves from now on: its first layer, if that is a hidden one, is made anew.
 
         Parameters
         ----------
+        n_waves : int
+            Number of their directions.
         gap : float
-            How far a row lies from its nearest neighbour, in each feature.
+            How far a row lies from its nearest neighbour, in each feature. There are no waves where it is 0, as half of
+            the rows have copies, nor where it is infinite.
         generator : torch.Generator
             Source of the waves and of the initial weights, on the CPU.
         """
-        if not len(self.body):
+        if not (n_waves and len(self.body) and 0 < gap < np.inf):
             return
         first = self.body[0]
         n_features, device = first.in_features, first.weight.device
         steepness = min(STEEPNESS / gap, STEEPEST) * n_features**-0.5
-        waves = torch.randn(n_features, N_WAVES, generator=generator) * torch.rand(N_WAVES, generator=generator)
+        waves = torch.randn(n_features, n_waves, generator=generator) * torch.rand(n_waves, generator=generator)
         self.waves = (waves * steepness).to(device)
-        self.body[0] = _linear(n_features + 2 * N_WAVES, first.out_features, generator).to(device)
+        self.body[0] = _linear(n_features + 2 * n_waves, first.out_features, generator).to(device)
 
     @property
     def takes(self):

@@ -137,15 +137,24 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Share of the variance that the default encoder sees of rows of more than 128 features, above 0 and at most 1:
         it takes as many of their leading principal components as hold this share, 256 at most. With 1 it takes the
         features themselves.
-    input_noise : float, default=0.5
+    n_waves : int or None, default=None
+        Number of random directions whose sines and cosines the default encoder sees beside the features, which lets it
+        fold what cannot be laid flat. None takes 64 where rows are dense, 2,500 or more of them whose nearest
+        neighbours differ by a fifth of a standard deviation at most, and have more dimensions among their neighbours
+        than the map, by one or more; else 0.
+    input_noise : float or None, default=None
         Length of the Gaussian noise that is added to the rows in training, as a multiple of the median distance from a
         row to its nearest neighbour; at least 0. It makes the map smooth between the rows, so that unseen ones find
-        their place; less follows the fitted rows more closely.
+        their place; less follows the fitted rows more closely. None takes 0.5; 0.75 where the network takes more than
+        128 features; 0.25 where rows are dense (see `n_waves`).
     init : {"spectral", "pca", "random"} or array-like of shape (n_samples, n_components), default="spectral"
         The positions that the encoder learns first: the graph's spectral embedding, the first principal components, or
         those given. With "random" there is no first phase: the encoder starts from its initial weights.
     init_scale : float, default=3.3
         Standard deviation of the "spectral" positions, and of the first coordinate of the "pca" ones.
+    n_guides : int, default=18
+        Number of further spectral coordinates that the default encoder learns in phase ``spectral_init``, by outputs
+        that are then dropped, if `init` is "spectral". They keep groups apart that lie on each other in the others.
     init_epochs : int or None, default=None
         Number of passes over the rows in phase ``spectral_init``; None makes about 50 batches, one pass at least.
     init_batch_size : int, default=500
@@ -155,12 +164,14 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     n_epochs : int, default=30
         Number of epochs of phase ``main_embedding``; half of them take half the time, and learn less.
     batches_per_epoch : int or None, default=None
-        Number of batches in an epoch of that phase. None makes as many as give about 400 batches in 30 epochs, and one
-        more for every 80 rows, at most 3,000.
+        Number of batches in an epoch of that phase. None makes as many as give about 100 batches in 30 epochs, and one
+        more for every 20 rows up to 10,000 and for every 100 beyond, half as many again where rows are dense,
+        at most 3,000. Up to 500 rows are one batch, 120 times.
     sampling : {"neighborhoods", "edges"}, default="neighborhoods"
         What a batch of that phase is made of: neighbourhoods of random rows, with all edges within each, or single
         edges, each drawn as often as its weight says, as umap-learn does. Neighbourhoods learn several times faster;
-        they give more weight to the edges of tight groups.
+        they give more weight to the edges of tight groups. Up to 500 rows, "neighborhoods" takes all with the whole
+        graph.
     batch_size : int, default=1024
         Number of positive edges in a batch of that phase, and half the number of rows in it; neighbourhoods are as many
         as have that number of rows.
@@ -338,9 +349,11 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         hidden_layer_sizes: int | Sequence[int] | NDArray[np.integer] = (160, 160, 160, 160, 160),
         activation: Literal["silu", "relu", "gelu", "elu", "tanh"] = "silu",
         pca_variance: float = 0.95,
+        n_waves: int | None = None,
         input_noise: float | None = None,
         init: Literal["spectral", "pca", "random"] | ArrayLike = "spectral",
         init_scale: float = 3.3,
+        n_guides: int = 18,
         init_epochs: int | None = None,
         init_batch_size: int = 500,
         init_learning_rate: float = 1e-2,
@@ -396,9 +409,11 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.pca_variance = pca_variance
+        self.n_waves = n_waves
         self.input_noise = input_noise
         self.init = init
         self.init_scale = init_scale
+        self.n_guides = n_guides
         self.init_epochs = init_epochs
         self.init_batch_size = init_batch_size
         self.init_learning_rate = init_learning_rate

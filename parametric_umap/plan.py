@@ -13,7 +13,7 @@ from .engine import SAMPLERS, MainEmbedding, SpectralInit, Training, WholeSample
 from .graph import Graph, fuzzy_graph
 from .initialization import checked_positions, starting_positions
 from .losses import EdgeCrossEntropy, find_ab_params
-from .neighbors import Neighbors, checked_knn, drop_distant, find_neighbors, neighbors_of_distances
+from .neighbors import Neighbors, checked_knn, drop_distant, find_neighbors, intrinsic_dimension, neighbors_of_distances
 from .output_metrics import OUTPUT_METRICS, placed
 from .room import check_room
 from .runtime import Runtime
@@ -27,10 +27,6 @@ from .terms import (
     positions_between,
     validation_rows,
 )
-
-# So many spectral coordinates, those of the map included, does the default network learn at first. Groups that lie on
-# each other in the first two of them would be parted, or not, by chance.
-N_GUIDED = 20
 
 
 def kind_of_init(init: Any, continues: bool) -> str | None:
@@ -111,8 +107,8 @@ class Plan:
         self.a, self.b = find_ab_params(p.spread, p.min_dist) if p.a is None else (float(p.a), float(p.b))
         self.init = kind_of_init(p.init, previous is not None)
         self.searches_positions = self.init not in (None, "given")
-        is_default = p.encoder is None or isinstance(p.encoder, str)
-        self.n_guides = max(0, N_GUIDED - p.n_components) if is_default and self.init == "spectral" else 0
+        is_mlp = (p.encoder is None or p.encoder == "mlp") and np.size(p.hidden_layer_sizes) > 0
+        self.n_guides = p.n_guides if is_mlp and self.init == "spectral" else 0
         self.keeps_radii = p.densmap or p.output_dens
 
     def checkpoint(self, data):
@@ -238,12 +234,15 @@ class Plan:
         return torch.cat([positions, found[:, p.n_components :]], dim=1)
 
     def measure_gap(self, encoder, rows, neighbors, runtime):
-        """Measure how near neighbours lie in what the network takes, and let a new one see waves if that is little."""
+        """Measure how near neighbours lie in what the network takes, and let a new one see waves."""
         prepare, network = parts(encoder)
         gap = feature_gap(rows, prepare, neighbors)
-        is_new = isinstance(encoder, Encoder) and self.previous is None
-        if is_new and defaults.sees_waves(gap, rows.shape[0]):
-            network.see_waves(gap, runtime.generator("waves"))
+        if isinstance(encoder, Encoder) and self.previous is None:
+            n_waves = self.parameters.n_waves
+            if n_waves is None:
+                dimension = intrinsic_dimension(neighbors)
+                n_waves = defaults.n_waves(gap, rows.shape[0], dimension, self.n_components)
+            network.see_waves(n_waves, gap, runtime.generator("waves"))
         return gap
 
     # ---- Training ----
@@ -255,8 +254,7 @@ class Plan:
         reconstruction = self._reconstruction(problem, encoder, runtime)
         terms = [*self._terms(problem), *([] if reconstruction is None else [reconstruction])]
         rows = as_rows(problem.rows, prepare, runtime.device)
-        has_waves = is_ours and network.waves is not None
-        input_noise = defaults.input_noise(rows.shape[1], has_waves) if p.input_noise is None else p.input_noise
+        input_noise = defaults.input_noise(problem.gap, *rows.shape) if p.input_noise is None else p.input_noise
         input_noise = input_noise and input_noise * problem.gap  # the gap may be infinite
         if not input_noise < float(np.finfo(np.float32).max) ** 0.5:
             raise ValueError(f"input_noise={p.input_noise} is more than the network can be trained with.")
@@ -267,7 +265,7 @@ class Plan:
         training = Training(
             network,
             rows,
-            list(self._phases(problem, guides, terms, has_waves)),
+            list(self._phases(problem, guides, terms)),
             runtime.generator("training", runtime.device),
             input_noise=input_noise,
             precision=self._precision(network, problem) if is_ours else torch.float32,
@@ -280,7 +278,7 @@ class Plan:
         """What the default network's products are rounded to; with waves its first layer is not."""
         return body_precision(problem.device, problem.gap if network.waves is None else np.inf)
 
-    def _phases(self, problem, guides, terms, has_waves):
+    def _phases(self, problem, guides, terms):
         p, n_samples = self.parameters, len(problem.graph)
         if problem.positions is not None:
             yield SpectralInit(
@@ -296,7 +294,7 @@ class Plan:
             sampler(problem.graph, problem.device),
             EdgeCrossEntropy(self.a, self.b, p.negative_sample_rate, p.repulsion_strength, squares=squares),
             n_epochs=p.n_epochs,
-            batches_per_epoch=p.batches_per_epoch or defaults.batches_per_epoch(n_samples, p.sampling, has_waves),
+            batches_per_epoch=p.batches_per_epoch or defaults.batches_per_epoch(n_samples, p.sampling, problem.gap),
             batch_size=p.batch_size,
             learning_rate=p.learning_rate / self.learning_rate_divisor,
             terms=terms,

@@ -7,7 +7,7 @@ import torch
 from pretended import META, Generator, Hidden
 
 from parametric_umap.encoder import Encoder, Standardize
-from parametric_umap.engine import EdgeSampler, MainEmbedding, NeighborhoodSampler, SpectralInit, train
+from parametric_umap.engine import EdgeSampler, MainEmbedding, NeighborhoodSampler, SpectralInit, WholeSampler, train
 from parametric_umap.losses import EdgeCrossEntropy
 from parametric_umap.output_metrics import OUTPUT_METRICS
 from parametric_umap.terms import Density, GlobalCorrelation, Landmarks, Reconstruction
@@ -27,8 +27,10 @@ def sampler_on_the_device(sampler, n_samples=300):
     return sampler
 
 
-def spectral_init():
-    return SpectralInit(torch.empty(300, 2, device=META), n_epochs=2, batch_size=50, learning_rate=0.1)
+def spectral_init(guides=None):
+    n_columns = 2 if guides is None else 2 + guides.out_features
+    positions = torch.empty(300, n_columns, device=META)
+    return SpectralInit(positions, n_epochs=2, batch_size=50, learning_rate=0.1, guides=guides)
 
 
 def main_embedding(sampler=NeighborhoodSampler, terms=(), squares=None):
@@ -46,7 +48,7 @@ def main_embedding(sampler=NeighborhoodSampler, terms=(), squares=None):
 def trained(phase, network=None, precision=torch.float32):
     rows, network = torch.empty(300, 30, device=META), network or network_of(30)
     how = {"input_noise": 0.1, "precision": precision, "on_epoch": lambda *_: None}
-    train(network, rows, phase, Generator(), **how)
+    train(network, rows, phase, Generator(), matrices=getattr(network, "hidden_matrices", ()), **how)
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
@@ -55,7 +57,15 @@ def test_positions_are_learned_without_a_hidden_wait(pretended, precision):
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("sampler", [EdgeSampler, NeighborhoodSampler])
+def test_waves_and_guides_are_learned_without_a_hidden_wait(pretended, precision):
+    network = network_of(30)
+    network.see_waves(16, 0.1, torch.Generator())
+    trained(spectral_init(network.new_guides(5, torch.Generator()).to(META)), network, precision)
+    trained(main_embedding(), network, precision)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("sampler", [EdgeSampler, NeighborhoodSampler, WholeSampler])
 def test_the_graph_is_learned_without_a_hidden_wait(pretended, sampler, precision):
     trained(main_embedding(sampler), precision=precision)
 

@@ -6,6 +6,10 @@ from ..graph import Graph
 from ..on_device import float64_device
 
 NEIGHBORHOOD_SIZE = 16
+# Of at most so many rows are the weights within all neighbourhoods found once, a kilobyte each, so many at a time;
+# batches draw each of them several times.
+KEPT_ROWS = 2**16
+FOUND_ROWS = 2**12
 
 
 class EdgeSampler:
@@ -88,6 +92,10 @@ class NeighborhoodSampler:
         self.members = _strongest(graph, size)
         self.tails, self.weights = _each_edge_once(graph)
         self.n_groups, self.group_size = self.members.shape
+        self.within = None
+        if self.n_groups <= KEPT_ROWS:
+            self.within = torch.cat([self._weights_within(members) for members in self.members.split(FOUND_ROWS)])
+            del self.tails, self.weights
 
     def draw(self, n_batches, n_groups, generator):
         """Draw neighbourhoods.
@@ -108,9 +116,11 @@ class NeighborhoodSampler:
         """
         n_drawn = n_batches * n_groups
         seeds = torch.randint(len(self.members), (n_drawn,), generator=generator, device=generator.device)
-        members = self.members.index_select(0, seeds.to(self.members.device))
-        weights = self._weights_within(members).view(n_batches, n_groups, self.group_size, self.group_size)
-        return members.view(n_batches, n_groups, self.group_size), weights
+        seeds = seeds.to(self.members.device)
+        members = self.members.index_select(0, seeds)
+        weights = self._weights_within(members) if self.within is None else self.within.index_select(0, seeds)
+        groups = n_batches, n_groups, self.group_size
+        return members.view(groups), weights.view(*groups, self.group_size)
 
     def _weights_within(self, members):
         """The weights between the members of each group: every edge of a member is looked up among the others."""

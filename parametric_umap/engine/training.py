@@ -295,12 +295,12 @@ class Training:
         return float(total)
 
 
-def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.float32, on_epoch):
+def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.float32, matrices=(), on_epoch):
     """Train a network through one phase.
 
     Parameters
     ----------
-    network, rows, generator, input_noise, precision
+    network, rows, generator, input_noise, precision, matrices
         As in `Training`.
     phase : SpectralInit or MainEmbedding
         What is learned.
@@ -317,7 +317,8 @@ def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.f
     FloatingPointError
         If the loss is no longer finite.
     """
-    training = Training(network, rows, [phase], generator, input_noise=input_noise, precision=precision)
+    how = {"input_noise": input_noise, "precision": precision, "matrices": matrices}
+    training = Training(network, rows, [phase], generator, **how)
     training.run(phase, on_epoch)
     return np.array(training.losses[phase.name], dtype=np.float64)
 
