@@ -166,9 +166,8 @@ def test_more_rows_have_no_fewer_batches_and_dense_ones_more():
     batches = [defaults.batches_per_epoch(n, "neighborhoods") for n in numbers]
     assert batches == sorted(batches)
     assert batches[-1] == 100
-X
-        5000, "neighborhoods"
-    )
+    of_dense, of_others = (defaults.batches_per_epoch(5000, "neighborhoods", gap=gap) for gap in (0.1, 0.5))
+    assert of_dense > of_others
 
 
 def test_few_rows_are_one_batch_of_the_whole_graph():
