@@ -9,7 +9,7 @@ import argparse
 from dataclasses import dataclass
 
 import numpy as np
-from data import load
+from data import TABLES, load
 from matplotlib.figure import Figure
 from methods import METHODS, run
 from record import RESULTS, append, read
@@ -129,7 +129,7 @@ def recipe_against(peer):
     )
 
 
-def small_data(name):
+def against_umap(name):
     return Row(
         f"default fit, {name}",
         ("ours", name),
@@ -191,9 +191,8 @@ ROWS = {
         "at most 10 times the time, at most 5 GB",
         (at_most(10), below(5e9)),
     ),
-    "iris": small_data("iris"),
-    "wine": small_data("wine"),
-    "digits": small_data("digits"),
+    "20,000 umap": against_umap("MNIST 20,000"),
+    **{name: against_umap(name) for name in ("iris", "wine", "digits", *TABLES, "surfaces")},
 }
 
 

@@ -146,7 +146,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Length of the Gaussian noise that is added to the rows in training, as a multiple of the median distance from a
         row to its nearest neighbour; at least 0. It makes the map smooth between the rows, so that unseen ones find
         their place; less follows the fitted rows more closely. None takes 0.5; 0.75 where the network takes more than
-        128 features; 0.25 where rows are dense (see `n_waves`).
+        128 features; 0.25 where rows are dense (see `n_waves`). With a module of your own it is 0.5.
     init : {"spectral", "pca", "random"} or array-like of shape (n_samples, n_components), default="spectral"
         The positions that the encoder learns first: the graph's spectral embedding, the first principal components, or
         those given. With "random" there is no first phase: the encoder starts from its initial weights.

@@ -254,7 +254,9 @@ class Plan:
         reconstruction = self._reconstruction(problem, encoder, runtime)
         terms = [*self._terms(problem), *([] if reconstruction is None else [reconstruction])]
         rows = as_rows(problem.rows, prepare, runtime.device)
-        input_noise = defaults.input_noise(problem.gap, *rows.shape) if p.input_noise is None else p.input_noise
+        input_noise = p.input_noise
+        if input_noise is None:
+            input_noise = defaults.input_noise(problem.gap, *rows.shape) if is_ours else defaults.NOISE
         input_noise = input_noise and input_noise * problem.gap  # the gap may be infinite
         if not input_noise < float(np.finfo(np.float32).max) ** 0.5:
             raise ValueError(f"input_noise={p.input_noise} is more than the network can be trained with.")
@@ -265,7 +267,7 @@ class Plan:
         training = Training(
             network,
             rows,
-            list(self._phases(problem, guides, terms)),
+            list(self._phases(problem, guides, terms, is_ours)),
             runtime.generator("training", runtime.device),
             input_noise=input_noise,
             precision=self._precision(network, problem) if is_ours else torch.float32,
@@ -278,8 +280,9 @@ class Plan:
         """What the default network's products are rounded to; with waves its first layer is not."""
         return body_precision(problem.device, problem.gap if network.waves is None else np.inf)
 
-    def _phases(self, problem, guides, terms):
+    def _phases(self, problem, guides, terms, is_ours):
         p, n_samples = self.parameters, len(problem.graph)
+        gap = problem.gap if is_ours else np.inf  # a module of your own takes rows in any unit
         if problem.positions is not None:
             yield SpectralInit(
                 problem.positions,
@@ -294,7 +297,7 @@ class Plan:
             sampler(problem.graph, problem.device),
             EdgeCrossEntropy(self.a, self.b, p.negative_sample_rate, p.repulsion_strength, squares=squares),
             n_epochs=p.n_epochs,
-            batches_per_epoch=p.batches_per_epoch or defaults.batches_per_epoch(n_samples, p.sampling, problem.gap),
+            batches_per_epoch=p.batches_per_epoch or defaults.batches_per_epoch(n_samples, p.sampling, gap),
             batch_size=p.batch_size,
             learning_rate=p.learning_rate / self.learning_rate_divisor,
             terms=terms,
