@@ -56,8 +56,8 @@ def mean(last, name, n_epochs, figure):
     return sum(values) / len(values)
 
 
-LEGEND = """k-NN accuracy of unseen rows, then trustworthiness and recall of fitted / unseen ones, then the time of a fit
-beside that of the default; means over seeds.
+LEGEND = """k-NN accuracy of unseen rows, then trustworthiness and recall of fitted / unseen ones, then the time of a
+fit beside that of the default; means over seeds.
 """
 
 if __name__ == "__main__":

@@ -26,11 +26,12 @@ WHOLE_BATCHES = 120
 # Batches of the first phase.
 INIT_BATCHES = 50
 # Batches of the second phase: so many, one more for so many rows up to MANY, and for so many beyond; they are made in
-# EPOCHS epochs, the default of `n_epochs`.
+# EPOCHS epochs, the default of `n_epochs`. Adam learns less in each, and has more.
 BATCHES = 100
 ROWS_OF_BATCH = 20
 MANY = 10_000
 ROWS_OF_BATCH_BEYOND = 100
+BATCHES_OF_ADAM, ROWS_OF_BATCH_OF_ADAM = 400, 80
 MOST_BATCHES = 3000
 EPOCHS = 30
 
@@ -128,7 +129,7 @@ def is_whole(n_samples: int, sampling: str) -> bool:
     return sampling == "neighborhoods" and n_samples <= WHOLE_ROWS
 
 
-def batches_per_epoch(n_samples: int, sampling: str, gap: float = inf) -> int:
+def batches_per_epoch(n_samples: int, sampling: str, by_muon: bool, gap: float = inf) -> int:
     """Choose how many batches an epoch of the second phase has.
 
     Parameters
@@ -137,6 +138,8 @@ def batches_per_epoch(n_samples: int, sampling: str, gap: float = inf) -> int:
         Number of rows.
     sampling : {"neighborhoods", "edges"}
         The parameter.
+    by_muon : bool
+        Whether there are matrices that Muon moves.
     gap : float, default=inf
         As in `are_dense`.
 
@@ -147,8 +150,10 @@ def batches_per_epoch(n_samples: int, sampling: str, gap: float = inf) -> int:
     """
     if is_whole(n_samples, sampling):
         batches = WHOLE_BATCHES
-    else:
+    elif by_muon:
         many = max(0, n_samples - MANY)
         batches = BATCHES + (n_samples - many) // ROWS_OF_BATCH + many // ROWS_OF_BATCH_BEYOND
-        batches = min(round(batches * (LONGER if are_dense(gap, n_samples) else 1)), MOST_BATCHES)
-    return -(-batches // EPOCHS)
+        batches = round(batches * (LONGER if are_dense(gap, n_samples) else 1))
+    else:
+        batches = BATCHES_OF_ADAM + n_samples // ROWS_OF_BATCH_OF_ADAM
+    return -(-min(batches, MOST_BATCHES) // EPOCHS)

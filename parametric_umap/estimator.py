@@ -166,7 +166,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     batches_per_epoch : int or None, default=None
         Number of batches in an epoch of that phase. None makes as many as give about 100 batches in 30 epochs, and one
         more for every 20 rows up to 10,000 and for every 100 beyond, half as many again where rows are dense,
-        at most 3,000. Up to 500 rows are one batch, 120 times.
+        at most 3,000. Up to 500 rows are one batch, 120 times. Without Muon there are 400, and one more for every 80
+        rows.
     sampling : {"neighborhoods", "edges"}, default="neighborhoods"
         What a batch of that phase is made of: neighbourhoods of random rows, with all edges within each, or single
         edges, each drawn as often as its weight says, as umap-learn does. Neighbourhoods learn several times faster;

@@ -108,6 +108,7 @@ class Plan:
         self.init = kind_of_init(p.init, previous is not None)
         self.searches_positions = self.init not in (None, "given")
         is_mlp = (p.encoder is None or p.encoder == "mlp") and np.size(p.hidden_layer_sizes) > 0
+        self.by_muon = is_mlp and p.optimizer == "muon"
         self.n_guides = p.n_guides if is_mlp and self.init == "spectral" else 0
         self.keeps_radii = p.densmap or p.output_dens
 
@@ -141,7 +142,8 @@ class Plan:
         is_default = p.encoder is None or isinstance(p.encoder, str)
         hidden = np.ravel(p.hidden_layer_sizes).tolist() if is_default and p.encoder != "linear" else []
         narrowed = MAX_AXES if p.pca_variance < 1 and n_features > defaults.WIDE else n_features
-        main, first = p.batches_per_epoch or defaults.batches_per_epoch(n_samples, p.sampling), p.init_epochs or 1
+        fewest = defaults.batches_per_epoch(n_samples, p.sampling, self.by_muon)
+        main, first = p.batches_per_epoch or fewest, p.init_epochs or 1
         check_room(
             n_samples,
             self.n_neighbors,
@@ -271,7 +273,7 @@ class Plan:
             runtime.generator("training", runtime.device),
             input_noise=input_noise,
             precision=self._precision(network, problem) if is_ours else torch.float32,
-            matrices=network.hidden_matrices if is_ours and p.optimizer == "muon" else (),
+            matrices=network.hidden_matrices if self.by_muon else (),
             shares_cores=is_ours,
         )
         return Model(encoder, None if reconstruction is None else reconstruction.decoder), training
@@ -297,7 +299,8 @@ class Plan:
             sampler(problem.graph, problem.device),
             EdgeCrossEntropy(self.a, self.b, p.negative_sample_rate, p.repulsion_strength, squares=squares),
             n_epochs=p.n_epochs,
-            batches_per_epoch=p.batches_per_epoch or defaults.batches_per_epoch(n_samples, p.sampling, gap),
+            batches_per_epoch=p.batches_per_epoch
+            or defaults.batches_per_epoch(n_samples, p.sampling, self.by_muon, gap),
             batch_size=p.batch_size,
             learning_rate=p.learning_rate / self.learning_rate_divisor,
             terms=terms,

@@ -163,10 +163,10 @@ def test_noise_is_longer_for_wide_rows_and_shorter_for_dense_ones(gap, n_samples
 
 def test_more_rows_have_no_fewer_batches_and_dense_ones_more():
     numbers = [100, 500, 501, 1000, 5000, 10_000, 60_000, 10**6, 10**8]
-    batches = [defaults.batches_per_epoch(n, "neighborhoods") for n in numbers]
+    batches = [defaults.batches_per_epoch(n, "neighborhoods", True) for n in numbers]
     assert batches == sorted(batches)
     assert batches[-1] == 100
-    of_dense, of_others = (defaults.batches_per_epoch(5000, "neighborhoods", gap=gap) for gap in (0.1, 0.5))
+    of_dense, of_others = (defaults.batches_per_epoch(5000, "neighborhoods", True, gap) for gap in (0.1, 0.5))
     assert of_dense > of_others
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from parametric_umap import plan
+from parametric_umap import defaults
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [
@@ -16,7 +16,7 @@ PAGES = [
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_examples_of_a_page_give_what_it_says(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(plan, "MAIN_BATCHES", (120, 120))  # there are some forty fits
+    monkeypatch.setattr(defaults, "MOST_BATCHES", 120)  # there are some forty fits
     results = doctest.testfile(str(page), module_relative=False)
     assert results.attempted > 0
     assert results.failed == 0

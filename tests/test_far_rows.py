@@ -131,9 +131,10 @@ def test_broken_readings_among_real_ones():
     rows, classes = rows[size < 1000], classes[size < 1000]
     broken = np.full((4, rows.shape[1]), 5e5)
 
-    def score(rows, far):
-        umap = ParametricUMAP(random_state=0).fit(np.vstack([rows[FITTED], far]).astype(rows.dtype))
+    def score(seed, far):
+        umap = ParametricUMAP(random_state=seed).fit(np.vstack([rows[FITTED], far]).astype(rows.dtype))
         classifier = KNeighborsClassifier(10).fit(umap.transform(rows[FITTED]), classes[FITTED])
         return classifier.score(umap.transform(rows[UNSEEN]), classes[UNSEEN])
 
-    assert score(rows, broken) > score(rows, broken[:0]) - 0.03
+    scores = {len(far): np.mean([score(seed, far) for seed in range(3)]) for far in (broken, broken[:0])}
+    assert scores[4] > scores[0] - 0.03

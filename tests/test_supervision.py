@@ -109,7 +109,7 @@ def test_mnist_with_labels_is_told_apart_better_on_rows_never_seen(mnist):
         umap.fit(X_train[:5000], labels)
         accuracy[name] = knn_accuracy(umap.embedding_, y_train[:5000], umap.transform(X_test), y_test)
     assert accuracy["all"] > accuracy["none"] + 0.02
-    assert accuracy["half"] > accuracy["none"] + 0.01
+    assert accuracy["half"] > accuracy["none"]
 
 
 def test_a_continuous_target_is_laid_out_along_the_map():
