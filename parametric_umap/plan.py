@@ -108,7 +108,6 @@ class Plan:
         self.init = kind_of_init(p.init, previous is not None)
         self.searches_positions = self.init not in (None, "given")
         is_mlp = (p.encoder is None or p.encoder == "mlp") and np.size(p.hidden_layer_sizes) > 0
-        self.by_muon = is_mlp and p.optimizer == "muon"
         self.n_guides = p.n_guides if is_mlp and self.init == "spectral" else 0
         self.keeps_radii = p.densmap or p.output_dens
 
@@ -142,12 +141,12 @@ class Plan:
         is_default = p.encoder is None or isinstance(p.encoder, str)
         hidden = np.ravel(p.hidden_layer_sizes).tolist() if is_default and p.encoder != "linear" else []
         narrowed = MAX_AXES if p.pca_variance < 1 and n_features > defaults.WIDE else n_features
-        fewest = defaults.batches_per_epoch(n_samples, p.sampling, self.by_muon)
+        fewest = defaults.batches_per_epoch(n_samples, p.sampling, by_muon=True)
         main, first = p.batches_per_epoch or fewest, p.init_epochs or 1
         check_room(
             n_samples,
             self.n_neighbors,
-            [min(n_features, narrowed), *hidden, p.n_components],
+            [min(n_features, narrowed) + 2 * (p.n_waves or 0), *hidden, p.n_components],
             rows_per_batch=2 * min(p.batch_size, n_samples * self.n_neighbors),
             batches_per_epoch=main,
             n_steps=main * p.n_epochs + first * -(-n_samples // p.init_batch_size),
@@ -227,7 +226,11 @@ class Plan:
     def find_positions(self, data, rows, graph, runtime):
         """Find what the encoder learns first: a tensor of shape (n_samples, n_components + n_guides), float32."""
         p = self.parameters
-        how = {"scale": p.init_scale, "random_state": runtime.seed("stages"), "n_guides": self.n_guides}
+        how = {
+            "scale": p.init_scale,
+            "random_state": runtime.seed("stages"),
+            "n_guides": min(self.n_guides, rows.shape[0]),
+        }
         found = runtime.run(starting_positions, p.init, rows, graph, p.n_components, **how)
         positions = placed(found[:, : p.n_components], p.output_metric)
         if data.landmarks is not None:
@@ -251,40 +254,46 @@ class Plan:
 
     def make_training(self, problem, encoder, runtime):
         """Make the decoder and the phases, and be ready to train."""
-        p, is_ours = self.parameters, isinstance(encoder, Encoder)
         prepare, network = parts(encoder)
         reconstruction = self._reconstruction(problem, encoder, runtime)
         terms = [*self._terms(problem), *([] if reconstruction is None else [reconstruction])]
         rows = as_rows(problem.rows, prepare, runtime.device)
-        input_noise = p.input_noise
-        if input_noise is None:
-            input_noise = defaults.input_noise(problem.gap, *rows.shape) if is_ours else defaults.NOISE
-        input_noise = input_noise and input_noise * problem.gap  # the gap may be infinite
-        if not input_noise < float(np.finfo(np.float32).max) ** 0.5:
-            raise ValueError(f"input_noise={p.input_noise} is more than the network can be trained with.")
-        guides = None
-        if is_ours and problem.positions is not None and problem.positions.shape[1] > p.n_components:
-            n_guides = problem.positions.shape[1] - p.n_components
-            guides = network.new_guides(n_guides, runtime.generator("guides")).to(runtime.device)
+        is_ours = isinstance(encoder, Encoder)
+        matrices = network.hidden_matrices if is_ours and self.parameters.optimizer == "muon" else []
+        rules = {"by_muon": bool(matrices), "gap": problem.gap if is_ours else np.inf}  # of yours, rows have any unit
         training = Training(
             network,
             rows,
-            list(self._phases(problem, guides, terms, is_ours)),
+            list(self._phases(problem, self._guides(problem, network, runtime), rules, terms)),
             runtime.generator("training", runtime.device),
-            input_noise=input_noise,
+            input_noise=self._input_noise(problem.gap, rows.shape, is_ours),
             precision=self._precision(network, problem) if is_ours else torch.float32,
-            matrices=network.hidden_matrices if self.by_muon else (),
+            matrices=matrices,
             shares_cores=is_ours,
         )
         return Model(encoder, None if reconstruction is None else reconstruction.decoder), training
+
+    def _input_noise(self, gap, shape, is_ours):
+        """The standard deviation of the noise on every feature."""
+        input_noise = self.parameters.input_noise
+        if input_noise is None:
+            input_noise = defaults.input_noise(gap, *shape) if is_ours else defaults.NOISE
+        deviation = input_noise and input_noise * gap  # the gap may be infinite
+        if not deviation < float(np.finfo(np.float32).max) ** 0.5:
+            raise ValueError(f"input_noise={input_noise} is more than the network can be trained with.")
+        return deviation
 
     def _precision(self, network, problem):
         """What the default network's products are rounded to; with waves its first layer is not."""
         return body_precision(problem.device, problem.gap if network.waves is None else np.inf)
 
-    def _phases(self, problem, guides, terms, is_ours):
+    def _guides(self, problem, network, runtime):
+        """What makes the coordinates of the guides, if there are any."""
+        n_guides = 0 if problem.positions is None else problem.positions.shape[1] - self.n_components
+        return network.new_guides(n_guides, runtime.generator("guides")).to(runtime.device) if n_guides else None
+
+    def _phases(self, problem, guides, rules, terms):
         p, n_samples = self.parameters, len(problem.graph)
-        gap = problem.gap if is_ours else np.inf  # a module of your own takes rows in any unit
         if problem.positions is not None:
             yield SpectralInit(
                 problem.positions,
@@ -299,8 +308,7 @@ class Plan:
             sampler(problem.graph, problem.device),
             EdgeCrossEntropy(self.a, self.b, p.negative_sample_rate, p.repulsion_strength, squares=squares),
             n_epochs=p.n_epochs,
-            batches_per_epoch=p.batches_per_epoch
-            or defaults.batches_per_epoch(n_samples, p.sampling, self.by_muon, gap),
+            batches_per_epoch=p.batches_per_epoch or defaults.batches_per_epoch(n_samples, p.sampling, **rules),
             batch_size=p.batch_size,
             learning_rate=p.learning_rate / self.learning_rate_divisor,
             terms=terms,

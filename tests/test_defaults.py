@@ -133,6 +133,10 @@ def test_without_spectral_positions_there_are_no_guides(init):
     np.testing.assert_array_equal(*maps)
 
 
+def test_there_are_no_more_guides_than_rows():
+    assert np.isfinite(ParametricUMAP(n_guides=2**31 - 1, n_neighbors=5, **QUICK).fit(DIGITS[:20]).embedding_).all()
+
+
 # ---- Rules ----
 
 
@@ -168,6 +172,13 @@ def test_more_rows_have_no_fewer_batches_and_dense_ones_more():
     assert batches[-1] == 100
     of_dense, of_others = (defaults.batches_per_epoch(5000, "neighborhoods", True, gap) for gap in (0.1, 0.5))
     assert of_dense > of_others
+
+
+def test_a_module_of_your_own_is_learned_on_whatever_the_parameters_say_by_then():
+    umap = ParametricUMAP(encoder=torch.nn.Linear, **QUICK).fit(DIGITS[:300])
+    umap.set_params(encoder=None).partial_fit(DIGITS[300:400])
+    assert isinstance(umap.encoder_, torch.nn.Linear)
+    assert np.isfinite(umap.embedding_).all()
 
 
 def test_few_rows_are_one_batch_of_the_whole_graph():
