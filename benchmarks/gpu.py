@@ -212,7 +212,7 @@ def steps(n_rows=20_000, n_features=160, batch_size=1024):
             learning_rate=1e-3,
         )
         ends = []
-        how = {"input_noise": 0.1, "precision": torch.bfloat16}
+        how = {"input_noise": 0.1, "precision": torch.bfloat16, "matrices": network.hidden_matrices}
         on_epoch = lambda *_, ends=ends: ends.append(time.perf_counter())  # noqa: E731  (its loss has been waited for)
         train(network, rows, phase, new_generator(DEVICE, 0), on_epoch=on_epoch, **how)
         step_seconds = (ends[1] - ends[0]) / n_steps
