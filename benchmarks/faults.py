@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from record import RESULTS, append, machine, versions
 from sklearn.datasets import load_iris
 
-from parametric_umap import ParametricUMAP
+from parametric_umap import ParametricUMAP, defaults
 
 X = load_iris().data.astype(np.float32)
 QUICK = {"n_neighbors": 5, "init_epochs": 2, "n_epochs": 3, "batches_per_epoch": 4, "batch_size": 32}
@@ -163,6 +163,7 @@ def _odd(call, umap, before, said, what):
 def random_fits(n_tries, rng):
     """Finite; `embedding_` is ``transform(X)``; the same seed, the same bits; pickles and files keep them."""
     outcomes = []
+    defaults.WHOLE_ROWS = 60  # half of them are drawn in batches
 
     @seeded(int(rng.integers(2**31)))
     @settings(
@@ -231,6 +232,9 @@ OPTIONS = st.fixed_dictionaries(
             "unique": [False, True],
             "decoder": [False, True],
             "negative_sample_rate": [1, 5, 50],
+            "optimizer": ["muon", "adam"],
+            "n_waves": [0, 16],
+            "n_guides": [0, 3],
             "global_correlation_weight": [0.0, 1.0],
         }.items()
     },
