@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest import mock
 
 import joblib
 import numpy as np
@@ -163,7 +164,6 @@ def _odd(call, umap, before, said, what):
 def random_fits(n_tries, rng):
     """Finite; `embedding_` is ``transform(X)``; the same seed, the same bits; pickles and files keep them."""
     outcomes = []
-    defaults.WHOLE_ROWS = 60  # half of them are drawn in batches
 
     @seeded(int(rng.integers(2**31)))
     @settings(
@@ -178,7 +178,8 @@ def random_fits(n_tries, rng):
         assume(parameters.get("init") != "pca" or parameters.get("n_components", 2) <= rows.shape[1])
         outcomes.append(_fitted_well(rows, QUICK | parameters | {"random_state": random_state}))
 
-    fit()
+    with mock.patch.object(defaults, "WHOLE_ROWS", 60):  # so that half of them are drawn in batches
+        fit()
     return outcomes
 
 
