@@ -7,6 +7,7 @@ each other in one process, so only the ratios of their seconds say something.
 import argparse
 import time
 
+from compare import FIGURES
 from data import load
 from record import RESULTS, append, read, versions
 from reference_recipe import quality
@@ -15,7 +16,6 @@ from parametric_umap import ParametricUMAP
 
 DATA = ("digits", "waveform", "segment", "page-blocks", "avila", "eeg", "surfaces", "MNIST 5,000")
 N_EPOCHS = (10, 30, 60)
-FIGURES = ("accuracy", "trust fitted", "trust unseen", "recall fitted", "recall unseen")
 
 
 def main(names, seeds):
