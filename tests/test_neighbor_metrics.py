@@ -328,3 +328,13 @@ def test_given_distances_are_not_those_of_the_metric():
         for metric in ("euclidean", "cosine")
     )
     assert (by_default != by_cosine).nnz == 0
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-10, 1e18, 1e30])
+def test_correlation_of_sparse_rows_does_not_see_their_unit(unit):
+    random = np.random.default_rng(0)
+    rows = np.where(random.random((60, 4)) < 0.7, 0, random.normal(size=(60, 4)))
+    rows[0] *= 1e-8
+    of_one = nearest_neighbors(sp.csr_array(rows), 5, metric="correlation")[1]
+    of_unit = nearest_neighbors(sp.csr_array((unit * rows).astype(np.float32)), 5, metric="correlation")[1]
+    np.testing.assert_allclose(of_unit, of_one, atol=1e-5)

@@ -60,11 +60,26 @@ def unit_rows(X):
     return torch.cat([units, zero.to(X.dtype)], dim=1) if zero.any() else units
 
 
-def _unit_rows_of_sparse(X):
+def rows_in_own_units(X):
+    """Divide rows by their largest magnitude, for a metric that does not see it.
+
+    Parameters
+    ----------
+    X : {csr_matrix, csr_array} of shape (n_samples, n_features), float32 or float64
+        The rows.
+
+    Returns
+    -------
+    X : csr_array of shape (n_samples, n_features), float64
+        New ones; rows of zeros stay.
+    """
     largest = abs(X).max(axis=1).toarray().ravel()
-    zero = largest == 0
-    inverse = 1 / np.where(zero, 1, largest).astype(np.float64)
-    X = normalize(sp.diags_array(inverse) @ X).astype(X.dtype)
+    return sp.csr_array(sp.diags_array(1 / np.where(largest == 0, 1, largest).astype(np.float64)) @ X)
+
+
+def _unit_rows_of_sparse(X):
+    zero = abs(X).max(axis=1).toarray().ravel() == 0
+    X = normalize(rows_in_own_units(X)).astype(X.dtype)
     return sp.hstack([X, sp.csr_array(zero[:, None].astype(X.dtype))], format="csr") if zero.any() else X
 
 

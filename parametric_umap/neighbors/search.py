@@ -26,7 +26,7 @@ from .metrics import (
 )
 from .pairs import compiled_or_none, exact_by_pairs, rows_for_function, zero_nan_of_equal_rows
 from .partitioned import partitioned_euclidean
-from .scaling import centred_rows, moderate_rows, unit_rows
+from .scaling import centred_rows, moderate_rows, rows_in_own_units, unit_rows
 
 # Exact search costs n² (width + OVERHEAD) units, OVERHEAD being the selection of the k smallest. Above the first
 # of these it takes about twice as long as a search of cells (and, on one core, a second; that of a GPU is what it would
@@ -213,6 +213,8 @@ def _by_common_metric(X, n_neighbors, metric, metric_kwds, n_jobs, random_state)
 
 def _by_function(X, n_neighbors, metric, metric_kwds, n_jobs, random_state):
     """The neighbours by any function of two vectors; on all pairs where that is quick, or all that is possible."""
+    if metric == "correlation":  # of sparse rows; its squares must stay within the range
+        X = rows_in_own_units(X)
     X = rows_for_function(X, metric)
     arguments = metric_arguments(metric, metric_kwds, X.shape[1], sp.issparse(X))
     function = metric_function(metric, sp.issparse(X))
