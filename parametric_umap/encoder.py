@@ -198,11 +198,32 @@ class Perceptron(nn.Module):
             return self.body(x).float()
         first, *others = self.body
         with torch.autocast(x.device.type, enabled=False):
-            angles = x @ self.waves
-            x = first(torch.cat([x, angles.sin(), angles.cos()], dim=1))
+            x = first(self.features(x))
         for layer in others:
             x = layer(x)
         return x.float()
+
+    def features(self, x):
+        """What the first layer takes of standardized rows: they themselves, and their waves."""
+        if self.waves is None:
+            return x
+        angles = x @ self.waves
+        return torch.cat([x, angles.sin(), angles.cos()], dim=1)
+
+    @property
+    def hidden_layers(self):
+        """The hidden layers, from the first on."""
+        return list(self.body[::2])
+
+    @property
+    def activation(self):
+        """What follows every hidden layer, or None where there is none."""
+        return self.body[1] if len(self.body) else None
+
+    @property
+    def heads(self):
+        """The layers that make coordinates of what the last hidden layer gives."""
+        return [self.head]
 
     def see_waves(self, n_waves, gap, generator):
         """Let it see waves from now on: its first layer, if that is a hidden one, is made anew.
@@ -231,11 +252,6 @@ class Perceptron(nn.Module):
         """The precision in which rows must come, or None where any will do."""
         return None if self.waves is None else torch.float32
 
-    @property
-    def hidden_matrices(self):
-        """The weights of the hidden layers."""
-        return [layer.weight for layer in self.body[::2]]
-
     def new_guides(self, n_guides, generator):
         """A layer that makes so many further coordinates of what the last hidden layer gives; on the CPU."""
         return _linear(self.head.in_features, n_guides, generator)
@@ -250,8 +266,8 @@ class Perceptron(nn.Module):
         waves = {} if self.waves is None else {"n_waves": self.waves.shape[1]}
         return waves | {
             "n_components": int(self.head.out_features),
-            "hidden_layer_sizes": [int(layer.out_features) for layer in self.body[::2]],
-            "activation": names[type(self.body[1])] if len(self.body) else next(iter(ACTIVATIONS)),
+            "hidden_layer_sizes": [int(layer.out_features) for layer in self.hidden_layers],
+            "activation": names[type(self.activation)] if len(self.body) else next(iter(ACTIVATIONS)),
         }
 
 
@@ -275,7 +291,26 @@ class Guided(nn.Module):
         """Map standardized rows to their coordinates and to those of the guides, float32."""
         hidden = self.network.hidden(x)
         with torch.autocast(x.device.type, enabled=False):
-            return torch.cat([self.network.head(hidden), self.guides(hidden)], dim=1)
+            return torch.cat([head(hidden) for head in self.heads], dim=1)
+
+    def features(self, x):
+        """What the first layer takes of standardized rows."""
+        return self.network.features(x)
+
+    @property
+    def hidden_layers(self):
+        """The hidden layers of the network."""
+        return self.network.hidden_layers
+
+    @property
+    def activation(self):
+        """What follows each of them."""
+        return self.network.activation
+
+    @property
+    def heads(self):
+        """The layers that make coordinates of what the last hidden layer gives: the map's, and the guides'."""
+        return [*self.network.heads, self.guides]
 
 
 class _Linear(nn.Linear):

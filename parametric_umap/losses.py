@@ -195,15 +195,14 @@ class EdgeCrossEntropy:
 
     def _repulsion(self, z, group_size):
         step = self._step(z)
-        differences = [coordinate[:, None] - coordinate[::step] for coordinate in z.T]
+        rows, columns = z.T.contiguous(), z[::step].T.contiguous()
+        differences = [row[:, None] - column for row, column in zip(rows, columns, strict=True)]
         s = _squares(differences)
         n_pairs = max(1, s.numel() - group_size * s.shape[1])
         weight = self.repulsion_strength * self.negative_sample_rate / n_pairs
-        log_growth = s.log().mul_(self.b).add_(math.log(self.a))
-        inverse_q = log_growth.exp().add_(1)
-        # -log(1 - q) = log(1 + growth) - log(growth), and its derivative by s is -b / (s (1 + growth))
-        strength = s.mul_(inverse_q).reciprocal_().mul_(-2 * self.b * weight)
-        loss = inverse_q.log_().sub_(log_growth)
+        q = s.log().mul_(-self.b).sub_(math.log(self.a)).sigmoid_()
+        strength = torch.div(q, s, out=s).mul_(-2 * self.b * weight)  # -log(1 - q) falls by b q / s
+        loss = q.clamp_(max=1 - torch.finfo(q.dtype).eps).neg_().log1p_().neg_()
         same_group, zero = _same_group(z, step, group_size), z.new_zeros(())  # for a Python number a GPU would wait
         strength.index_put_(same_group, zero)
         loss.index_put_(same_group, zero)

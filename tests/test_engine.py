@@ -434,23 +434,6 @@ def test_without_input_noise_the_network_sees_the_rows():
     assert (seen.unique(dim=0) == rows.unique(dim=0)).all()
 
 
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_hidden_layers_are_rounded_to_the_precision_and_coordinates_are_not(precision):
-    rows = torch.randn(50, 3, generator=generator())
-    phase = SpectralInit(torch.zeros(50, 2), n_epochs=1, batch_size=50, learning_rate=0.1)
-    network = Encoder(Standardize(np.zeros(3), 1.0), 2, (8, 8), "silu", generator()).network
-    seen = {}
-    network.body.register_forward_hook(lambda module, x, output: seen.update(body=output.detach()))
-    network.head.register_forward_hook(lambda module, x, output: seen.update(head=output.detach()))
-    weights = {name: value.double() for name, value in network.state_dict().items()}
-    train(network, rows, phase, generator(), precision=precision, on_epoch=no_report)
-    assert seen["body"].dtype == precision
-    assert seen["head"].dtype == torch.float32
-    exact = seen["body"].double() @ weights["head.weight"].T + weights["head.bias"]
-    torch.testing.assert_close(seen["head"].double(), exact, rtol=1e-6, atol=1e-6)
-    assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
-
-
 def test_a_step_in_bfloat16_has_the_gradient_of_float32_within_rounding():
     rows = torch.randn(500, 20, generator=generator())
     phase = SpectralInit(torch.randn(500, 2, generator=generator(1)), n_epochs=1, batch_size=500, learning_rate=0.1)

@@ -10,6 +10,7 @@ from .adam import Adam
 from .captured import CapturedEpoch
 from .cores import SharedCores
 from .muon import Muon
+from .passes import passes_through
 from .phases import Batch, EncodedBatch
 
 # Numbers, and at most rows, of noise that are drawn once; every step takes a window of them.
@@ -79,7 +80,7 @@ class Training:
         self.noise = Noise(input_noise, self.rows, generator)
         self.cores = SharedCores(torch.get_num_threads()) if shares_cores else None
         self.losses = {}
-        self.phase = self.optimizer = self.trained = self.kept = None
+        self.phase = self.optimizer = self.passes = self.kept = None
         self.epoch = 0
 
     @contextmanager
@@ -92,8 +93,8 @@ class Training:
             One of the phases.
         """
         n_steps = phase.n_epochs * phase.batches_per_epoch
-        self.trained = phase.network_of(self.network)
-        modules = torch.nn.ModuleList([self.trained, *phase.terms])
+        self.passes = passes_through(phase.network_of(self.network), self.precision)
+        modules = torch.nn.ModuleList([self.passes.network, *phase.terms])
         parameters = [parameter for parameter in modules.parameters() if parameter.requires_grad]
         self.phase, self.epoch = phase, 0
         self.losses.setdefault(phase.name, [])
@@ -109,7 +110,7 @@ class Training:
         finally:
             modules.eval()
             self.optimizer.release()
-            self.phase = self.optimizer = self.run_batches = self.trained = None
+            self.phase = self.optimizer = self.run_batches = self.passes = None
 
     def run(self, phase, on_epoch):
         """Train through a phase.
@@ -137,7 +138,7 @@ class Training:
         tensors : dict of {str: Tensor}
             Weights and buffers of the networks, the moments of the optimizer, and the states of what is random.
         """
-        modules = torch.nn.ModuleList([self.trained, *self.phase.terms])
+        modules = torch.nn.ModuleList([self.passes.network, *self.phase.terms])
         tensors = {f"modules.{name}": tensor for name, tensor in modules.state_dict().items()}
         tensors |= {f"optimizer.{name}": getattr(self.optimizer, name) for name in ("mean", "square", "time")}
         tensors |= {"random.ours": self.generator.get_state(), "random.torch": torch.get_rng_state()}
@@ -231,19 +232,18 @@ class Training:
         """Find the gradient of a step, and its loss; the arguments are those of `step`."""
         *batch, elapsed, start = batch
         rows, targets = Batch(*batch)
-        # Without the cache of cast weights, which a captured step would take from the one before.
-        in_bfloat16 = self.precision == torch.bfloat16
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=in_bfloat16, cache_enabled=False):
-            z = self.trained(self.noise.added_to(x, start))
-        of_rows = z.detach().index_select(0, position_in_batch)
+        z = self.passes.forward(self.noise.added_to(x, start))
+        of_rows = z.index_select(0, position_in_batch)
         loss, gradient = self.phase.loss.value_and_gradient(of_rows, targets)
-        loss = ClosedForm.apply(z, loss, torch.zeros_like(z).index_add_(0, position_in_batch, gradient))
+        gradient = torch.zeros_like(z).index_add_(0, position_in_batch, gradient)
         if self.phase.terms:
-            grouped = z.index_select(0, position_in_batch)
-            encoded_batch = EncodedBatch(encoded, x, z, grouped, elapsed, rows, targets)
-            loss = loss + sum(term(encoded_batch) for term in self.phase.terms)
-        loss.backward()
-        return loss.detach()
+            z.requires_grad_().grad = gradient  # which those of the terms are added to
+            encoded_batch = EncodedBatch(encoded, x, z, z.index_select(0, position_in_batch), elapsed, rows, targets)
+            of_terms = sum(term(encoded_batch) for term in self.phase.terms)
+            of_terms.backward()
+            loss, gradient = loss + of_terms.detach(), z.grad
+        self.passes.backward(gradient)
+        return loss
 
     def _optimizer(self, parameters, learning_rates):
         if not self.matrices:
@@ -373,23 +373,6 @@ class Noise:
         if self.pool is None:
             return x
         return x + self.pool.index_select(0, (start + torch.arange(len(x), device=x.device)) % self.n_rows)
-
-
-class ClosedForm(torch.autograd.Function):
-    """A loss of coordinates whose gradient is known already.
-
-    Handed to ``z.backward``, a gradient would have torch import its symbolic shapes, and with them a computer algebra:
-    half a second in every process.
-    """
-
-    @staticmethod
-    def forward(ctx, z, loss, gradient):
-        ctx.save_for_backward(gradient)
-        return loss
-
-    @staticmethod
-    def backward(ctx, factor):
-        return factor * ctx.saved_tensors[0], None, None
 
 
 def _each_once(index):
