@@ -129,8 +129,9 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     autoencoder : bool, default=False
         Whether the loss of the decoder also trains the encoder: points that are close on the map must then be alike
         enough to be told apart by the decoder.
-    hidden_layer_sizes : int or array-like of int, default=(160, 160, 160, 160, 160)
-        Widths of the default encoder's hidden layers; empty for a linear map.
+    hidden_layer_sizes : int, array-like of int or None, default=None
+        Widths of the default encoder's hidden layers; empty for a linear map. None makes six layers of 96, six of 128
+        for rows of more than 128 features, and three of 64 for up to 500 rows.
     activation : {"silu", "relu", "gelu", "elu", "tanh"}, default="silu"
         What follows each of them.
     pca_variance : float, default=0.95
@@ -156,7 +157,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Number of further spectral coordinates that the default encoder learns in phase ``spectral_init``, by outputs
         that are then dropped, if `init` is "spectral". They keep groups apart that lie on each other in the others.
     init_epochs : int or None, default=None
-        Number of passes over the rows in phase ``spectral_init``; None makes about 50 batches, one pass at least.
+        Number of passes over the rows in phase ``spectral_init``; None makes about 50 batches, one pass at least;
+        25 passes of up to 500 rows.
     init_batch_size : int, default=500
         Number of rows in a batch of that phase.
     init_learning_rate : float, default=0.01
@@ -165,9 +167,9 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Number of epochs of phase ``main_embedding``; half of them take half the time, and learn less.
     batches_per_epoch : int or None, default=None
         Number of batches in an epoch of that phase. None makes as many as give about 100 batches in 30 epochs, and one
-        more for every 20 rows up to 10,000 and for every 100 beyond, half as many again where rows are dense,
-        at most 3,000. Up to 500 rows are one batch, 120 times. Without Muon there are 400, and one more for every 80
-        rows.
+        more for every 20 rows up to 10,000 and for every 100 beyond, half as many again where rows are dense, at most
+        3,000. Up to 500 rows are one batch, 60 times and once more for every 8 rows. Without Muon there are 400, and
+        one more for every 80 rows.
     sampling : {"neighborhoods", "edges"}, default="neighborhoods"
         What a batch of that phase is made of: neighbourhoods of random rows, with all edges within each, or single
         edges, each drawn as often as its weight says, as umap-learn does. Neighbourhoods learn several times faster;
@@ -347,7 +349,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         reconstruction_weight: float = 1.0,
         reconstruction_validation: float | Rows | None = None,
         autoencoder: bool = False,
-        hidden_layer_sizes: int | Sequence[int] | NDArray[np.integer] = (160, 160, 160, 160, 160),
+        hidden_layer_sizes: int | Sequence[int] | NDArray[np.integer] | None = None,
         activation: Literal["silu", "relu", "gelu", "elu", "tanh"] = "silu",
         pca_variance: float = 0.95,
         n_waves: int | None = None,

@@ -48,7 +48,7 @@ PARAMETER_CONSTRAINTS = {
     "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
     "reconstruction_validation": [Interval(Real, 0, 1, closed="neither"), "array-like", "sparse matrix", None],
     "autoencoder": ["boolean"],
-    "hidden_layer_sizes": ["array-like", COUNT],
+    "hidden_layer_sizes": ["array-like", COUNT, None],
     "activation": [StrOptions(set(ACTIVATIONS))],
     "pca_variance": [Interval(Real, 0, 1, closed="right")],
     "n_waves": [Interval(Integral, 0, np.iinfo(np.int32).max, closed="both"), None],
@@ -114,7 +114,7 @@ def check_parameters(parameters: Any, X: Any, y: Any) -> None:
         raise ValueError(f"min_dist must be at most spread; got min_dist={p.min_dist}, spread={p.spread}.")
     if p.metric == "precomputed":  # as umap-learn has it
         raise ValueError("metric='precomputed': give the distances as fit(X, precomputed_distances=...) instead.")
-    widths = np.ravel(p.hidden_layer_sizes).tolist()
+    widths = [] if p.hidden_layer_sizes is None else np.ravel(p.hidden_layer_sizes).tolist()
     if not all(type(width) is int and 0 < width <= np.iinfo(np.int32).max for width in widths):
         raise ValueError(f"hidden_layer_sizes must hold integers above 0 and below 2**31; got {p.hidden_layer_sizes}.")
     if p.local_connectivity > p.n_neighbors:

@@ -107,7 +107,7 @@ class Plan:
         self.a, self.b = find_ab_params(p.spread, p.min_dist) if p.a is None else (float(p.a), float(p.b))
         self.init = kind_of_init(p.init, previous is not None)
         self.searches_positions = self.init not in (None, "given")
-        is_mlp = (p.encoder is None or p.encoder == "mlp") and np.size(p.hidden_layer_sizes) > 0
+        is_mlp = (p.encoder is None or p.encoder == "mlp") and np.size(p.hidden_layer_sizes) > 0  # None is 1
         self.n_guides = p.n_guides if is_mlp and self.init == "spectral" else 0
         self.keeps_radii = p.densmap or p.output_dens
 
@@ -121,7 +121,7 @@ class Plan:
         p = self.parameters
         return Runtime(
             self._device(rows),
-            n_jobs=p.n_jobs,
+            n_jobs=defaults.n_jobs(rows.shape[0]) if p.n_jobs is None else p.n_jobs,
             memory=p.memory,
             random_state=p.random_state,
             seeds_torch=_is_module(p.encoder) or _is_module(p.decoder),
@@ -139,7 +139,7 @@ class Plan:
         """Make sure that the fit has the memory that it takes at the very least."""
         p, (n_samples, n_features) = self.parameters, data.rows.shape
         is_default = p.encoder is None or isinstance(p.encoder, str)
-        hidden = np.ravel(p.hidden_layer_sizes).tolist() if is_default and p.encoder != "linear" else []
+        hidden = np.ravel(self._hidden_layer_sizes(data.rows)).tolist() if is_default and p.encoder != "linear" else []
         narrowed = MAX_AXES if p.pca_variance < 1 and n_features > defaults.WIDE else n_features
         fewest = defaults.batches_per_epoch(n_samples, p.sampling, by_muon=True)
         main, first = p.batches_per_epoch or fewest, p.init_epochs or 1
@@ -162,12 +162,16 @@ class Plan:
             p.encoder,
             rows,
             p.n_components,
-            hidden_layer_sizes=p.hidden_layer_sizes,
+            hidden_layer_sizes=self._hidden_layer_sizes(rows),
             activation=p.activation,
             pca_variance=p.pca_variance,
             generator=runtime.generator("encoder"),
         )
         return encoder.to(runtime.device)
+
+    def _hidden_layer_sizes(self, rows):
+        asked = self.parameters.hidden_layer_sizes
+        return defaults.hidden_layer_sizes(*rows.shape) if asked is None else asked
 
     def find_neighbors(self, data, rows, runtime):
         """Search the neighbours of every row, or read them from what is given."""
@@ -297,7 +301,7 @@ class Plan:
         if problem.positions is not None:
             yield SpectralInit(
                 problem.positions,
-                n_epochs=p.init_epochs or defaults.init_epochs(n_samples, p.init_batch_size),
+                n_epochs=p.init_epochs or defaults.init_epochs(n_samples, p.init_batch_size, p.sampling),
                 batch_size=p.init_batch_size,
                 learning_rate=p.init_learning_rate,
                 guides=guides,

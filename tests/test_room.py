@@ -22,8 +22,8 @@ QUICK = {"n_neighbors": 5, "n_epochs": 2, "random_state": 0}
     ("parameters", "what"),
     [
         ({"hidden_layer_sizes": (10**6, 10**6)}, "the weights of the network"),
-        ({"n_components": 2**31 - 1}, "the weights of the network"),
-        ({"n_waves": 2**31 - 1}, "the weights of the network"),
+        ({"n_components": 2**31 - 1, "hidden_layer_sizes": 200}, "the weights of the network"),
+        ({"n_waves": 2**31 - 1, "hidden_layer_sizes": 200}, "the weights of the network"),
         ({"batches_per_epoch": 10**9}, "batches of .* rows"),
         ({"n_epochs": 2**31 - 1}, "the learning rates of .* steps"),
     ],
