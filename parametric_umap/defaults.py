@@ -20,12 +20,10 @@ N_WAVES = 64
 MORE_DIMENSIONS = 1.0
 # Lengths of the noise. Wide rows lie far from each other, and dense ones near.
 NOISE, NOISE_OF_WIDE, NOISE_OF_DENSE = 0.5, 0.75, 0.25
-# So few rows are no batches but all one, and learn the whole graph in so many steps and one more for so many rows; those
-# of the first phase are half as many as elsewhere.
+# So few rows are no batches but all one, and learn the whole graph in so many steps and one more for so many rows.
 WHOLE_ROWS = 500
 WHOLE_BATCHES = 60
 ROWS_OF_WHOLE_BATCH = 8
-INIT_BATCHES_OF_WHOLE = 25
 # A fit of so few rows takes one thread: the loss of theirs is computed by one anyway (torch's grain is 32,768 numbers),
 # and to wait for a second costs a third of the time.
 ROWS_OF_THREAD = 180
@@ -140,23 +138,20 @@ def input_noise(gap: float, n_samples: int, width: int) -> float:
     return NOISE_OF_WIDE if width > WIDE else NOISE
 
 
-def init_epochs(n_samples: int, batch_size: int, sampling: str) -> int:
+def init_epochs(n_samples: int, batch_size: int) -> int:
     """Choose how often the first phase goes through the rows.
 
     Parameters
     ----------
     n_samples, batch_size : int
         Number of rows, and of those in a batch.
-    sampling : {"neighborhoods", "edges"}
-        The parameter.
 
     Returns
     -------
     n_epochs : int
         What the parameter `init_epochs` says otherwise.
     """
-    n_batches = INIT_BATCHES_OF_WHOLE if is_whole(n_samples, sampling) else INIT_BATCHES
-    return -(-n_batches // -(-n_samples // batch_size))
+    return -(-INIT_BATCHES // -(-n_samples // batch_size))
 
 
 def is_whole(n_samples: int, sampling: str) -> bool:

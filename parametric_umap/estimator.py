@@ -157,8 +157,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Number of further spectral coordinates that the default encoder learns in phase ``spectral_init``, by outputs
         that are then dropped, if `init` is "spectral". They keep groups apart that lie on each other in the others.
     init_epochs : int or None, default=None
-        Number of passes over the rows in phase ``spectral_init``; None makes about 50 batches, one pass at least;
-        25 passes of up to 500 rows.
+        Number of passes over the rows in phase ``spectral_init``; None makes about 50 batches, one pass at least.
     init_batch_size : int, default=500
         Number of rows in a batch of that phase.
     init_learning_rate : float, default=0.01
@@ -167,7 +166,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         Number of epochs of phase ``main_embedding``; half of them take half the time, and learn less.
     batches_per_epoch : int or None, default=None
         Number of batches in an epoch of that phase. None makes as many as give about 100 batches in 30 epochs, and one
-        more for every 20 rows up to 10,000 and for every 100 beyond, half as many again where rows are dense, at most
+        more for every 20 rows up to 10,000 and for every 100 beyond, three quarters more where rows are dense, at most
         3,000. Up to 500 rows are one batch, 60 times and once more for every 8 rows. Without Muon there are 400, and
         one more for every 80 rows.
     sampling : {"neighborhoods", "edges"}, default="neighborhoods"
@@ -214,8 +213,9 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         where there is one, else the CPU. Fits side by side may share a CUDA device: each puts its rows there if they
         take at most half of the memory that is free as it begins, and gives back what it took.
     n_jobs : int or None, default=None
-        Number of threads of a fit on the CPU; -1 takes all processors, None leaves torch's and numba's own settings. In
-        a worker of joblib's, such as a search has, it is at most the worker's share of the processors.
+        Number of threads of a fit on the CPU; -1 takes all processors, None leaves torch's and numba's own settings,
+        and takes one for up to 180 rows. In a worker of joblib's, such as a search has, it is at most the worker's
+        share of the processors.
     memory : str, joblib.Memory or None, default=None
         A folder, or what stands for one, where the neighbours, the graph and the initial positions are kept, so that
         fits of the same rows that differ in nothing that these depend on, as in a search over `min_dist`,

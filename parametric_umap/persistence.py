@@ -1,6 +1,5 @@
 """Models as files: tensors and JSON in the safetensors format, no pickle, so that loading one runs no code."""
 
-import inspect
 import json
 from dataclasses import fields
 from itertools import pairwise
@@ -101,7 +100,7 @@ def load(cls, path, encoder=None, decoder=None):
     """
     metadata, tensors = read_tensors(path, "a file of a ParametricUMAP", FORMAT, FORMAT_VERSION)
     try:
-        parameters, fitted = _parsed(metadata, tensors, cls)
+        parameters, fitted = _parsed(metadata, tensors)
     except MALFORMED as error:
         raise ValueError(f"{path} is damaged: {error!r}.") from error
     given = {}
@@ -122,13 +121,12 @@ def load(cls, path, encoder=None, decoder=None):
         raise ValueError(f"{path} cannot be loaded: {error}") from error
 
 
-def _parsed(metadata, tensors, cls):
+def _parsed(metadata, tensors):
     """The parameters and what is said of the fitted attributes; an error unless they are those of an estimator."""
     parameters = _of_json(json.loads(metadata["parameters"]), tensors)
     fitted = json.loads(metadata["fitted"])
-    for name, parameter in inspect.signature(cls).parameters.items():
-        if isinstance(parameter.default, tuple) and name in parameters:  # JSON made it a list
-            parameters[name] = tuple(parameters[name])
+    if isinstance(parameters.get("hidden_layer_sizes"), list):  # JSON makes lists of tuples
+        parameters["hidden_layer_sizes"] = tuple(parameters["hidden_layer_sizes"])
     if unknown := fitted.keys() - ATTRIBUTES:
         raise ValueError(f"a fitted estimator has no {sorted(unknown)}")
     if missing := ATTRIBUTES - OPTIONAL - fitted.keys():

@@ -263,7 +263,9 @@ class Plan:
         terms = [*self._terms(problem), *([] if reconstruction is None else [reconstruction])]
         rows = as_rows(problem.rows, prepare, runtime.device)
         is_ours = isinstance(encoder, Encoder)
-        matrices = [layer.weight for layer in network.hidden_layers] if is_ours and self.parameters.optimizer == "muon" else []
+        matrices = (
+            [layer.weight for layer in network.hidden_layers] if is_ours and self.parameters.optimizer == "muon" else []
+        )
         rules = {"by_muon": bool(matrices), "gap": problem.gap if is_ours else np.inf}  # of yours, rows have any unit
         training = Training(
             network,
@@ -301,7 +303,7 @@ class Plan:
         if problem.positions is not None:
             yield SpectralInit(
                 problem.positions,
-                n_epochs=p.init_epochs or defaults.init_epochs(n_samples, p.init_batch_size, p.sampling),
+                n_epochs=p.init_epochs or defaults.init_epochs(n_samples, p.init_batch_size),
                 batch_size=p.init_batch_size,
                 learning_rate=p.init_learning_rate,
                 guides=guides,

@@ -70,7 +70,9 @@ def test_in_bfloat16_both_round_alike(name):
     network = NETWORKS[name]()
     takes = torch.float32 if "waves" in name else torch.bfloat16
     x = torch.randn(50, 5, generator=generator(4)).to(takes)
-    found, expected = (z_and_gradients(kind, copy.deepcopy(network), torch.bfloat16, x) for kind in (ByHand, ByAutograd))
+    found, expected = (
+        z_and_gradients(kind, copy.deepcopy(network), torch.bfloat16, x) for kind in (ByHand, ByAutograd)
+    )
     torch.testing.assert_close(found[0], expected[0], rtol=2**-7, atol=2**-7)
     for by_hand, by_autograd in zip(found[1], expected[1], strict=True):
         assert (by_hand - by_autograd).norm() <= 2**-6 * by_autograd.norm()

@@ -89,7 +89,7 @@ plt.show()
 # Most of the layout is still to come: only a few digits lie apart by now.
 
 generator = torch.Generator().manual_seed(0)
-widths = (160, 160, 160, 160, 160)
+widths = (96,) * 6
 encoder = new_encoder("mlp", X, 2, hidden_layer_sizes=widths, activation="silu", pca_variance=0.95, generator=generator)
 prepare, network = parts(encoder)
 rows = as_rows(X, prepare, torch.device("cpu"))
