@@ -140,9 +140,9 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         features themselves.
     n_waves : int or None, default=None
         Number of random directions whose sines and cosines the default encoder sees beside the features, which lets it
-        fold what cannot be laid flat. None takes 64 where rows are dense, 2,500 or more of them whose nearest
-        neighbours differ by a fifth of a standard deviation at most, and have more dimensions among their neighbours
-        than the map, by one or more; else 0.
+        fold and tear what cannot be laid flat. None takes 32 where rows are dense: 2,500 or more of them whose nearest
+        neighbours differ by a fifth of a standard deviation at most; else 0. Where rows lie on a flat or rolled sheet,
+        0 keeps more neighbours.
     input_noise : float or None, default=None
         Length of the Gaussian noise that is added to the rows in training, as a multiple of the median distance from a
         row to its nearest neighbour; at least 0. It makes the map smooth between the rows, so that unseen ones find

@@ -13,7 +13,7 @@ from .engine import SAMPLERS, MainEmbedding, SpectralInit, Training, WholeSample
 from .graph import Graph, fuzzy_graph
 from .initialization import checked_positions, starting_positions
 from .losses import EdgeCrossEntropy, find_ab_params
-from .neighbors import Neighbors, checked_knn, drop_distant, find_neighbors, intrinsic_dimension, neighbors_of_distances
+from .neighbors import Neighbors, checked_knn, drop_distant, find_neighbors, neighbors_of_distances
 from .output_metrics import OUTPUT_METRICS, placed
 from .room import check_room
 from .runtime import Runtime
@@ -247,10 +247,8 @@ class Plan:
         prepare, network = parts(encoder)
         gap = feature_gap(rows, prepare, neighbors)
         if isinstance(encoder, Encoder) and self.previous is None:
-            n_waves = self.parameters.n_waves
-            if n_waves is None:
-                dimension = intrinsic_dimension(neighbors)
-                n_waves = defaults.n_waves(gap, rows.shape[0], dimension, self.n_components)
+            asked = self.parameters.n_waves
+            n_waves = defaults.n_waves(gap, rows.shape[0]) if asked is None else asked
             network.see_waves(n_waves, gap, runtime.generator("waves"))
         return gap
 

@@ -1,6 +1,5 @@
 """The k nearest neighbours of every row: found by a search, or given by the user."""
 
-from .dimension import intrinsic_dimension
 from .distances import row_distances
 from .found import Neighbors
 from .given import checked_knn, neighbors_of_distances
@@ -16,7 +15,6 @@ __all__ = [
     "checked_knn",
     "drop_distant",
     "find_neighbors",
-    "intrinsic_dimension",
     "nearest_neighbors",
     "neighbors_of_distances",
     "row_distances",
