@@ -33,9 +33,13 @@ def versions():
 
 
 def revision():
-    """The commit of this repository, marked where files differ from it."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True).stdout.strip()
+    """The commit of this repository, marked where files but for those of results differ from it."""
+
+    def git(*arguments):
+        return subprocess.run(["git", *arguments], cwd=RESULTS.parent, capture_output=True, text=True).stdout.strip()
+
+    is_dirty = git("status", "--porcelain", "--untracked-files=no", "--", ":/", f":!{RESULTS.name}")
+    return git("describe", "--always", "--exclude=*") + ("-dirty" if is_dirty else "")
 
 
 def machine():
