@@ -200,10 +200,16 @@ ROWS = {
 
 
 def medians_of(lines):
-    """Medians of the last run by each seed, of each method on each data set; where one of them failed, its error."""
+    """Medians of the last run by each seed, of each method on each data set; where one of them failed, its error.
+
+    Of ours, those at the last commit that was measured on the data.
+    """
+    last = {(line["method"], line["data"]): line["revision"] for line in lines}
     runs = {}
     for line in lines:
-        runs.setdefault((line["method"], line["data"]), {})[line.get("seed")] = line
+        job = line["method"], line["data"]
+        if not line["method"].startswith("ours") or line["revision"] == last[job]:
+            runs.setdefault(job, {})[line.get("seed")] = line
     return {job: median(list(by_seed.values())) for job, by_seed in runs.items()}
 
 
