@@ -87,6 +87,7 @@ def test_hidden_layers_are_rounded_to_the_precision_and_coordinates_are_not(prec
     assert z.dtype == torch.float32
     exact = passes.last.double() @ network.head.weight.double().T + network.head.bias.double()
     torch.testing.assert_close(z.double(), exact, rtol=1e-6, atol=1e-6)
+    assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
 
 
 def test_waves_stay_in_float32():
@@ -107,6 +108,17 @@ def with_a_part_of_its_own():
     return network
 
 
+class WithNamesOfOurs(torch.nn.Module):
+    """A user's module may call its parts as ours does."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden_layers = torch.nn.ModuleList([torch.nn.Linear(5, 2)])
+
+    def forward(self, x):
+        return self.hidden_layers[0](x)
+
+
 @pytest.mark.parametrize(
     ("make", "kind"),
     [
@@ -116,6 +128,7 @@ def with_a_part_of_its_own():
         (frozen, ByAutograd),
         (with_a_part_of_its_own, ByAutograd),
         (lambda: torch.nn.Linear(5, 2), ByAutograd),
+        (WithNamesOfOurs, ByAutograd),
     ],
 )
 def test_only_whole_networks_of_ours_are_passed_through_by_hand(make, kind):

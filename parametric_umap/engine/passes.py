@@ -8,6 +8,8 @@ every parameter to its ``grad``.
 import torch
 from torch import nn
 
+from ..encoder import Guided, Perceptron
+
 aten = torch.ops.aten
 # The gradient before an activation, of that behind it, what went into it and what came out.
 BACKWARD = {
@@ -32,9 +34,9 @@ def passes_through(network, precision):
     Returns
     -------
     passes : ByHand or ByAutograd
-        By hand, if it says of which layers it is made, and no other parameter is to be trained.
+        By hand, if it is the default network, all of whose layers and nothing else are to be trained.
     """
-    layers = [*network.hidden_layers, *network.heads] if hasattr(network, "hidden_layers") else []
+    layers = [*network.hidden_layers, *network.heads] if isinstance(network, Perceptron | Guided) else []
     known = {id(parameter) for layer in layers for parameter in (layer.weight, layer.bias)}
     trained = {id(parameter) for parameter in network.parameters() if parameter.requires_grad}
     return (ByHand if layers and known == trained else ByAutograd)(network, precision)
