@@ -216,6 +216,11 @@ class Perceptron(nn.Module):
         return list(self.body[::2])
 
     @property
+    def hidden_matrices(self):
+        """The weights of the hidden layers."""
+        return [layer.weight for layer in self.hidden_layers]
+
+    @property
     def activation(self):
         """What follows every hidden layer, or None where there is none."""
         return self.body[1] if len(self.body) else None

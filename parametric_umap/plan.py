@@ -261,9 +261,7 @@ class Plan:
         terms = [*self._terms(problem), *([] if reconstruction is None else [reconstruction])]
         rows = as_rows(problem.rows, prepare, runtime.device)
         is_ours = isinstance(encoder, Encoder)
-        matrices = (
-            [layer.weight for layer in network.hidden_layers] if is_ours and self.parameters.optimizer == "muon" else []
-        )
+        matrices = network.hidden_matrices if is_ours and self.parameters.optimizer == "muon" else []
         rules = {"by_muon": bool(matrices), "gap": problem.gap if is_ours else np.inf}  # of yours, rows have any unit
         training = Training(
             network,
