@@ -10,7 +10,9 @@ import torch
 from scipy.spatial.distance import cdist
 
 from parametric_umap import neighbors
-from parametric_umap.neighbors import METRICS, SPARSE_METRICS, check_metric, exact, nearest_neighbors
+from parametric_umap.neighbors import METRICS, SPARSE_METRICS, check_metric, compiled_cells, exact, nearest_neighbors
+from parametric_umap.neighbors.batched_cells import nearest_in_batches
+from parametric_umap.neighbors.compiled_cells import nearest_in_cells
 
 COMMON, COMMON_SPARSE = (
     ("euclidean", "cosine", "manhattan", "chebyshev", "minkowski"),
@@ -346,29 +348,45 @@ def test_cells_have_high_recall_on_awkward_data(only_cells, name, unit):
     assert (direct[some, 1:] <= farthest * (1 + 1e-6)).mean() > 0.96
 
 
+@pytest.mark.parametrize("search", [nearest_in_cells, nearest_in_batches])
 @pytest.mark.parametrize(("name", "block_bytes"), [*((name, 2**25) for name in AWKWARD), ("unequal clusters", 2**14)])
-def test_cells_in_batches_hold_what_they_hold_one_by_one(only_cells, monkeypatch, name, block_bytes):
-    """What a device does, run on the CPU. It looks at the nearest of all cells, and so misses no more."""
-    partitioned = neighbors.partitioned
-    X = torch.from_numpy(awkward(name).astype(np.float32))
-    rng = np.random.RandomState(0)
-    partition = partitioned._partition(X, rng)
-    monkeypatch.setattr(partitioned, "block_bytes", lambda device: block_bytes)
-    for rows, near in partitioned._near_cells(X, partition, min(6, len(partition.centres))):
-        found, squares = partitioned._nearest_cell_by_cell(X, partition, rows, near, 10)
-        batched, batched_squares = partitioned._nearest_in_batches(X, partition, rows, near, 10)
-        torch.testing.assert_close(
-            batched_squares, squares, rtol=1e-4, atol=1e-4 * float(squares[~squares.isinf()].median())
-        )
-        same = (found.sort(dim=1).values == batched.sort(dim=1).values).all(dim=1)
-        assert name in ("duplicates", "grid") or same[~squares.isinf().any(dim=1)].float().mean() > 0.99
-    monkeypatch.setattr(
-        partitioned, "_ways", lambda device: (partitioned._nearest_cells, partitioned._nearest_in_batches)
-    )
-    _, distances = nearest_neighbors(X.numpy(), 15, random_state=0)
+def test_few_cells_hold_the_nearest_of_their_points(monkeypatch, name, block_bytes, search):
+    """Compared with float64, where it is plain which cells are the nearest: pieces of one have the same centre."""
+    monkeypatch.setattr(neighbors.batched_cells, "block_bytes", lambda device: block_bytes)
+    points = torch.from_numpy(awkward(name).astype(np.float32))
+    cells = neighbors.cells.cells_of(points, np.random.RandomState(0))
+    assert torch.equal(cells.points, points[cells.rows])
+    assert torch.equal(cells.rows.sort().values, torch.arange(len(points)))
+    points = cells.points.double()
+    gaps = torch.cdist(points, cells.centres.double()).sort(dim=1)
+    plain = gaps.values[:, 6] > gaps.values[:, 5] * (1 + 1e-3)
+    assert plain.float().mean() > 0.1
+    cell = torch.bucketize(torch.arange(len(points)), cells.starts, right=True) - 1
+    is_near = torch.zeros(len(points), len(cells.centres), dtype=torch.bool).scatter_(1, gaps.indices[:, :6], True)
+    distances = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(torch.inf)
+    expected = distances.masked_fill(~is_near[:, cell], torch.inf).topk(10, dim=1, largest=False).values
+    nearest = search(cells, 6, 10)
+    found = distances.gather(1, nearest.clamp(min=0).long()).masked_fill_(nearest < 0, torch.inf)
+    assert (found[plain] <= expected[plain] * (1 + 1e-5) + 1e-5 * distances[:, :100].median()).float().mean() > 0.99
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_cells_in_batches_have_high_recall(only_cells, monkeypatch, name):
+    """What a device does, run on the CPU."""
+    monkeypatch.setattr(neighbors.partitioned, "_way", lambda device: nearest_in_batches)
+    X = awkward(name).astype(np.float32)
+    _, distances = nearest_neighbors(X, 15, random_state=0)
     true = cdist(X[:400], X)
     farthest = np.partition(true, 14, axis=1)[:, 14:15]
     assert (distances[:400, 1:] <= farthest * (1 + 1e-5)).mean() > 0.96
+
+
+def test_loops_are_compiled_where_no_folder_takes_them():
+    namespace = {}
+    exec("def twice(x):\n    return 2 * x", namespace)  # of no file, beside which numba could write
+    with pytest.raises(RuntimeError, match="cannot cache"):
+        numba.njit(namespace["twice"], cache=True)
+    assert compiled_cells._compiled()(namespace["twice"])(21) == 42
 
 
 def test_cells_are_reproducible_and_leave_random_states_alone(only_cells):
@@ -406,7 +424,6 @@ neighbors.search.PARTITIONED_WORK = dict(cpu=0)
 X = np.random.default_rng(0).normal(size=(3000, 4))
 neighbors.nearest_neighbors(X, 15, metric={metric!r}, random_state=0)
 assert "pynndescent" not in sys.modules
-assert "numba" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 

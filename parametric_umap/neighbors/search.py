@@ -29,9 +29,10 @@ from .partitioned import partitioned_euclidean
 from .scaling import centred_rows, moderate_rows, rows_in_own_units, unit_rows
 
 # Exact search costs n² (width + OVERHEAD) units, OVERHEAD being the selection of the k smallest. Above the first
-# of these it takes about twice as long as a search of cells (and, on one core, a second; that of a GPU is what it would
-# do in a second by its data sheet); above the second, longer than a cold process needs to compile and run pynndescent
-# (on 2 cores, about 20 s); above the third, too, where every distance is a call of a compiled function.
+# of these it takes longer than a search of cells and the load of its compiled loops (on 2 cores half a second; that of
+# a GPU is what it would do in a second by its data sheet); above the second, longer than a cold process needs to
+# compile and run pynndescent (on 2 cores, about 20 s); above the third, too, where every distance is a call of a
+# compiled function.
 OVERHEAD = 100
 PARTITIONED_WORK = {"cpu": 3e10, "cuda": 2e13}
 DESCENT_WORK = 8e11
