@@ -6,6 +6,8 @@ same 0.001 into its gradient), and loss and gradient belong together everywhere.
 """
 
 import math
+from functools import cache
+from warnings import warn
 
 import numpy as np
 import torch
@@ -177,6 +179,11 @@ class EdgeCrossEntropy:
             z = z.detach().requires_grad_()
             loss = self.value(z, weights)
             return loss.detach(), torch.autograd.grad(loss, z)[0]
+        kernels = kernels_for(z, weights)
+        if kernels is not None:
+            repulsion = self.repulsion_strength * self.negative_sample_rate
+            how = {"a": self.a, "b": self.b, "repulsion": repulsion, "step": self._step(z), "epsilon": EPSILON}
+            return kernels.loss_and_gradient(z, weights, n_apart=_size_apart(weights), **how)
         attraction, pull = self._attraction(z, weights)
         repulsion, push = self._repulsion(z, _size_apart(weights))
         return attraction + repulsion, pull.add_(push)
@@ -215,6 +222,31 @@ class EdgeCrossEntropy:
 
     def _step(self, z):
         return max(1, len(z) // self.n_columns)
+
+
+def kernels_for(z, weights):
+    """The module of kernels that find the forces of such a batch, or None, where torch does."""
+    kernels = _kernels_on(z.device) if z.device.type == "cuda" and z.dtype == torch.float32 else None
+    return kernels if kernels is not None and kernels.can_compute(z, weights) else None
+
+
+@cache
+def _kernels_on(device):
+    """The module of kernels, if Triton is there and compiles one of them: it needs a C compiler."""
+    try:
+        from . import force_kernels
+    except ImportError:  # torch brings Triton along on Linux, not everywhere
+        return None
+    try:
+        z, weights = torch.zeros((2, 2), device=device), torch.zeros((1, 2, 2), device=device)
+        force_kernels.loss_and_gradient(z, weights, a=1.0, b=1.0, repulsion=1.0, step=1, n_apart=1, epsilon=EPSILON)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # of any kind: what compiles is the user's tools
+        reason = str(error).strip().split("\n")[0]
+        warn(f"Triton compiles nothing here, and steps on the GPU take longer: {reason}", RuntimeWarning, stacklevel=2)
+        return None
+    return force_kernels
 
 
 def _total(values):

@@ -1,6 +1,7 @@
 import math
 import warnings
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import pytest
@@ -30,7 +31,9 @@ from parametric_umap.engine import (
 )
 from parametric_umap.engine import rows as rows_module
 from parametric_umap.engine import sampler as sampler_module
+from parametric_umap.engine import training as training_module
 from parametric_umap.engine.adam import BETAS, Adam
+from parametric_umap.engine.captured import CapturedEpoch
 from parametric_umap.engine.phases import Batch
 from parametric_umap.losses import EdgeCrossEntropy
 from parametric_umap.neighbors import Neighbors
@@ -523,6 +526,26 @@ def test_training_is_the_same_where_rows_stay_on_the_host(monkeypatch, container
         train(network, rows, phase, generator(), input_noise=0.1, on_epoch=no_report)
         weights.append(torch.cat([parameter.detach().flatten() for parameter in network.parameters()]))
     assert (weights[0] == weights[1]).all()
+
+
+@pytest.mark.parametrize("sent_bytes", [1, 4 * 40 * 5 * 3, 2**26])
+def test_a_device_that_is_sent_rows_learns_as_one_that_holds_them(monkeypatch, sent_bytes):
+    """Eight batches, sent one, three or all at a time; steps run as they are, since nothing is captured here."""
+    monkeypatch.setattr(training_module, "SENT_BYTES", sent_bytes)
+    X = np.random.default_rng(0).normal(size=(300, 5))
+    weights = []
+    for is_sent in (False, True):
+        monkeypatch.setattr(rows_module, "_room", lambda device, is_sent=is_sent: 0 if is_sent else np.inf)
+        network = Encoder(Standardize(np.zeros(5), 1.0), 2, (8,), "silu", generator()).network
+        phase = SpectralInit(torch.ones(300, 2), n_epochs=3, batch_size=40, learning_rate=0.1)
+        training = Training(network, as_rows(X, as_given, CPU), [phase], generator(), precision=torch.float32)
+        with training.within(phase):
+            if is_sent:
+                training.run_batches = partial(training._run_sent, CapturedEpoch(training._step_of_sent, 1))
+            losses = [training.run_epoch() for _ in range(3)]
+        weights.append(torch.cat([parameter.detach().flatten() for parameter in network.parameters()]))
+    assert losses[-1] < losses[0]
+    torch.testing.assert_close(weights[1], weights[0], rtol=1e-4, atol=1e-5)
 
 
 def test_rows_do_not_share_memory_with_the_data():

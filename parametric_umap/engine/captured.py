@@ -37,7 +37,8 @@ class CapturedEpoch:
         Parameters
         ----------
         batches : sequence of Tensor
-            They hold the batches along their first axis. All are on the device.
+            They hold the batches along their first axis, at most as many as those of the first call, and as many where
+            a replay holds several steps. All are on the device.
 
         Returns
         -------
@@ -54,7 +55,7 @@ class CapturedEpoch:
             n_run = self._prepare(batches)
         else:
             for kept, part in zip(self.batches, batches, strict=True):
-                kept.copy_(part)
+                kept[: len(part)].copy_(part)
         for _ in range(n_run, len(batches[0]), self.steps_per_replay):
             self.replay()
         return self._take_total()

@@ -101,37 +101,57 @@ class ByHand:
     def __init__(self, network, precision):
         self.network = network
         self.precision = precision
+        self.rounded = None
 
     @torch.no_grad()
     def forward(self, x):
         """Map rows to coordinates."""
         x = self.network.features(x)
+        weights, biases = self._rounded(x.dtype)
         self.steps = []
-        for layer in self.network.hidden_layers:
-            precision = self.precision if self.steps else x.dtype
-            weight, bias, x = (tensor.to(precision) for tensor in (layer.weight, layer.bias, x))
+        for weight, bias in zip(weights, biases, strict=True):
+            x = x.to(weight.dtype)
             before = torch.addmm(bias, x, weight.T)
             after = self.network.activation(before)
-            self.steps.append((layer, weight, x, before, after))
+            self.steps.append((weight, x, before, after))
             x = after
         self.last = x.float()
-        self.head = torch.cat([head.weight for head in self.network.heads])
-        return torch.addmm(torch.cat([head.bias for head in self.network.heads]), self.last, self.head.T)
+        self.head = _joined([head.weight for head in self.network.heads])
+        return torch.addmm(_joined([head.bias for head in self.network.heads]), self.last, self.head.T)
+
+    def _rounded(self, precision_of_first):
+        """Weights and biases of the hidden layers as products take them: for all of them one operation."""
+        layers = self.network.hidden_layers
+        given = [layer.weight for layer in layers], [layer.bias for layer in layers]
+        precisions = [precision_of_first if i == 0 else self.precision for i in range(len(layers))]
+        if all(precision == torch.float32 for precision in precisions):
+            return given
+        if self.rounded is None:
+            self.rounded = [
+                [torch.empty_like(tensor, dtype=dtype) for tensor, dtype in zip(tensors, precisions, strict=True)]
+                for tensors in given
+            ]
+        torch._foreach_copy_([*self.rounded[0], *self.rounded[1]], [*given[0], *given[1]])
+        return self.rounded
 
     @torch.no_grad()
     def backward(self, gradient):
         """Write the gradient of every parameter."""
-        of_heads = gradient.T @ self.last
-        sizes = [len(head.weight) for head in self.network.heads]
-        parts = of_heads.split(sizes), gradient.sum(dim=0).split(sizes)
-        for head, of_weight, of_bias in zip(self.network.heads, *parts, strict=True):
-            head.weight.grad.copy_(of_weight)
-            head.bias.grad.copy_(of_bias)
+        heads, layers = self.network.heads, self.network.hidden_layers
+        sizes = [len(head.weight) for head in heads]
+        of_weights, of_biases = ([*part.split(sizes)] for part in (gradient.T @ self.last, gradient.sum(dim=0)))
         weight = self.head
-        for layer, next_weight, x, before, after in reversed(self.steps):
+        for next_weight, x, before, after in reversed(self.steps):
             behind = (gradient @ weight).to(before.dtype)
             gradient = BACKWARD[type(self.network.activation)](behind, before, after)
-            layer.weight.grad.copy_(gradient.T @ x)
-            layer.bias.grad.copy_(gradient.sum(dim=0))
+            of_weights.append(gradient.T @ x)
+            of_biases.append(gradient.sum(dim=0))
             weight = next_weight
+        layers = [*heads, *reversed(layers)]
+        written = [*(layer.weight.grad for layer in layers), *(layer.bias.grad for layer in layers)]
+        torch._foreach_copy_(written, [*of_weights, *of_biases])
         del self.steps, self.last, self.head
+
+
+def _joined(parts):
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

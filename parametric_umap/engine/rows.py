@@ -140,6 +140,12 @@ class HostRows:
     def __len__(self):
         return self.shape[0]
 
+    def to(self, dtype):
+        """Give the same rows in another precision; named as a tensor's own method."""
+        rows = HostRows(self.X, self.shape[1], lambda x: self.prepare(x).to(dtype), self.device)
+        rows.dtype = dtype
+        return rows
+
     def index_select(self, dim, index):
         """Take rows by an index tensor; named as a tensor's own method. `dim` is 0."""
         if isinstance(self.X, torch.Tensor):

@@ -18,6 +18,7 @@ NOISE_SIZE = 2**26
 NOISE_ROWS = 4096
 # The number of rows that are encoded is a multiple of this.
 ROUNDING = 64
+SENT_BYTES = 2**26  # of rows of the host that a device is sent at a time
 
 
 class Training:
@@ -72,7 +73,7 @@ class Training:
     ):
         self.network = network
         takes = getattr(network, "takes", None) or precision
-        self.rows = rows.to(takes) if isinstance(rows, torch.Tensor) else rows
+        self.rows = rows.to(takes)
         self.phases = phases
         self.generator = generator
         self.precision = precision
@@ -252,10 +253,12 @@ class Training:
 
     def _runner(self, n_steps):
         """What runs the batches of an epoch, and gives the sum of their losses."""
+        if self.rows.device.type != "cpu":
+            if isinstance(self.rows, torch.Tensor):
+                return CapturedEpoch(self._step_of_tensor, n_steps)
+            return partial(self._run_sent, CapturedEpoch(self._step_of_sent, 1))  # the last call may have fewer batches
         if not isinstance(self.rows, torch.Tensor):
             return self._run_from_the_host
-        if self.rows.device.type != "cpu":
-            return CapturedEpoch(self._step_of_tensor, n_steps)
         return self._run_beside_others if self.cores is not None and not self.phase.terms else self._run_one_by_one
 
     def _gathered(self, batch):
@@ -285,14 +288,27 @@ class Training:
         return outcome
 
     def _run_from_the_host(self, batches):
-        device, has_terms = self.rows.device, bool(self.phase.terms)
-        encoded, positions = zip(*map(_each_once, batches[0].cpu()), strict=True)
-        positions = torch.stack(positions).to(device)  # one copy for the epoch
+        encoded, positions = zip(*map(_each_once, batches[0]), strict=True)
         total = 0
         with closing(self.rows.batches(encoded)) as coming:  # its thread ends with the epoch, an interrupted one too
-            for x, index, position, *batch in zip(coming, encoded, positions, *batches, strict=True):
-                total += self.step(x, index.to(device) if has_terms else index, position, batch)
+            for arguments in zip(coming, encoded, positions, zip(*batches, strict=True), strict=True):
+                total += self.step(*arguments)
         return float(total)
+
+    def _run_sent(self, run, batches):
+        """Send a device the rows of some batches at a time, the next while it learns the last."""
+        n_together = max(1, SENT_BYTES // (4 * batches[0].shape[1] * self.rows.shape[1]))
+        wanted = [rows.flatten() for rows in batches[0].cpu().split(n_together)]  # the one wait
+        parts = zip(*(part.split(n_together) for part in batches), strict=True)
+        total = 0.0
+        with closing(self.rows.batches(wanted)) as coming:
+            for x, part in zip(coming, parts, strict=True):
+                total += run([x.view(*part[0].shape, -1), *part])
+        return total
+
+    def _step_of_sent(self, batch):
+        x, *batch = batch
+        return self.step(x, batch[0], torch.arange(len(x), device=x.device), batch)
 
 
 def train(network, rows, phase, generator, *, input_noise=0.0, precision=torch.float32, matrices=(), on_epoch):
