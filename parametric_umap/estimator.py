@@ -24,6 +24,7 @@ from sklearn.utils.validation import (
 )
 
 from .attribution import encoder_jacobian, summarized
+from .blockwise import by_blocks, in_blocks_of, is_read_in_blocks, rows_in_a_file
 from .containers import as_numpy, checked_rows, in_container_of
 from .decoder import decode, has_decoder
 from .defaults import EPOCHS
@@ -461,7 +462,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         X : {array-like, sparse matrix, Tensor} of shape (n_samples, n_features)
             Rows to be mapped; at least two. Sparse formats other than CSR are converted. Tensors and CuPy arrays on a
             CUDA device are used there. Other arrays of the array API standard are taken where scikit-learn's
-            ``array_api_dispatch`` is on.
+            ``array_api_dispatch`` is on. Dask arrays and data frames, Zarr arrays and HDF5 datasets are read in blocks
+            into a temporary file, and memory maps are used as they are.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             Targets, which are read only if `target_metric` says how: labels, or numbers.
         precomputed_distances : {array-like, sparse matrix} of shape (n_samples, n_samples), default=None
@@ -482,7 +484,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             If training diverges, as it may with too large a learning rate. The estimator is then as it was before.
         """
         continues = self.warm_start and hasattr(self, "encoder_")
-        with self._fitting(X, y, "fit", continues) as progress:
+        with self._fitting(X, y, "fit", continues) as progress, rows_in_a_file(X) as X:
             previous = self._previous_model() if continues else None
             X = self._validated(X, reset=previous is None, ensure_min_samples=2)
             data = FitData.of_rows(self, X, y, precomputed_distances, landmark_positions)
@@ -520,7 +522,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         if not hasattr(self, "encoder_"):
             with interrupts_raised():
                 return self.fit(X, y)
-        with self._fitting(X, y, "partial_fit", continues=True) as progress:
+        with self._fitting(X, y, "partial_fit", continues=True) as progress, rows_in_a_file(X) as X:
             X = self._validated(X, reset=False, ensure_min_samples=2)
             if self.precomputed_knn is not None:
                 raise ValueError("precomputed_knn holds no neighbours of added rows; it must be None for partial_fit.")
@@ -580,7 +582,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         embedding : {ndarray, Tensor} of shape (n_samples, n_components), float32
             `embedding_`, the same as ``transform(X)``, in the container and on the device that X is in.
         """
-        return self._answer(X, torch.from_numpy(self.fit(X, y, **fit_params).embedding_))
+        embedding = self.fit(X, y, **fit_params).embedding_
+        return in_blocks_of(X, embedding) if is_read_in_blocks(X) else self._answer(X, torch.from_numpy(embedding))
 
     def transform(self, X: Rows) -> FloatArray:
         """Map rows by one forward pass of the encoder.
@@ -596,7 +599,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         -------
         embedding : {ndarray, Tensor} of shape (n_samples, n_components), float32
             Their coordinates. If X is a tensor, a CuPy array, or an array of the array API standard where
-            scikit-learn's ``array_api_dispatch`` is on, so are they, on the same device; `set_output` goes before.
+            scikit-learn's ``array_api_dispatch`` is on, so are they, on the same device; `set_output` goes before. Of a
+            Dask array or data frame they are a lazy Dask array, whose blocks are mapped when they are computed.
 
         Raises
         ------
@@ -605,7 +609,13 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             encoder overflows.
         """
         check_is_fitted(self)
+        if is_read_in_blocks(X):
+            return by_blocks(self._embedded, X, n_columns=self._n_features_out)
         return self._answer(X, embed(*parts(self.encoder_), self._validated(X, reset=False), self.device_))
+
+    def _embedded(self, X):
+        """The coordinates of an ndarray of rows, whatever `set_output` asks for."""
+        return as_numpy(embed(*parts(self.encoder_), self._validated(X, reset=False), self.device_))
 
     @keeps_signature(available_if(_has_decoder))
     def inverse_transform(self, X: ArrayLike) -> FloatArray:
@@ -629,6 +639,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             If X is not finite, or has another number of coordinates.
         """
         check_is_fitted(self, "decoder_")
+        if is_read_in_blocks(X):
+            return by_blocks(self.inverse_transform, X, n_columns=self.n_features_in_)
         Z = checked_rows(X, partial(check_array, dtype=np.float32, input_name="X"))
         if Z.shape[1] != self._n_features_out:
             raise ValueError(f"X has {Z.shape[1]} coordinates, but the map has {self._n_features_out}.")
@@ -703,6 +715,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
             like those fitted; there is no upper limit. It is in the container and on the device that X is in.
         """
         check_is_fitted(self)
+        if is_read_in_blocks(X):
+            return by_blocks(self.novelty_score, X, n_columns=None)
         prepare, _ = parts(self.encoder_)
         rows = self._validated(X, reset=False)
         return in_container_of(X, novelty(prepare, rows, self.reference_rows_, self.reference_distance_, self.device_))
