@@ -40,6 +40,24 @@ class Cells(NamedTuple):
     centres: torch.Tensor
 
 
+class Centres(NamedTuple):
+    """The centres of cells, region by region.
+
+    Attributes
+    ----------
+    regions : Tensor of shape (n_regions, n_axes), float32
+        The centres of the regions.
+    of_cells : Tensor of shape (n_cells, n_axes), float32
+        Those of the cells of the first region, then of the second, and so on.
+    n_cells : list of int
+        Number of cells of each region.
+    """
+
+    regions: torch.Tensor
+    of_cells: torch.Tensor
+    n_cells: list
+
+
 def cells_of(points, rng):
     """Put points into cells.
 
@@ -55,38 +73,90 @@ def cells_of(points, rng):
     cells : Cells
         Those of k-means; large ones, as of duplicates, are cut into pieces.
     """
-    n_cells = -(-len(points) // PER_CELL)
-    regions = _k_means(points, isqrt(n_cells), DRAWN * n_cells, rng)
+    centres = centres_of(points, -(-len(points) // PER_CELL), rng)
+    return in_cells(points, nearest_cell(points, centres), centres.of_cells)
+
+
+def centres_of(points, n_cells, rng):
+    """Find the centres of cells.
+
+    Parameters
+    ----------
+    points : Tensor of shape (n_samples, n_axes), float32
+        The points.
+    n_cells : int
+        About how many.
+    rng : RandomState
+        What the centres begin with.
+
+    Returns
+    -------
+    centres : Centres
+        By k-means of some of the points.
+    """
+    points = points.index_select(0, drawn(rng, points, DRAWN * n_cells))
+    regions = _k_means(points, isqrt(n_cells), rng)
     order, sizes = _by_number(_nearest_centre(points, regions), len(regions))
-    rows, centres, of_cells = [], [], []
-    for members in order.split(sizes.tolist()):
-        if len(members):
-            found = _cells_of_region(points.index_select(0, members), rng)
-            rows.append(members[found.rows])
-            centres.append(found.centres)
-            of_cells.append(found.starts.diff())
-    rows, sizes = torch.cat(rows), torch.cat(of_cells)
-    starts = torch.cat([sizes.new_zeros(1), sizes.cumsum(dim=0)])
-    return Cells(rows, points.index_select(0, rows), starts, torch.cat(centres))
+    has_points = sizes > 0
+    found = [
+        _k_means(points.index_select(0, members), -(-len(members) * n_cells // len(points)), rng)
+        for members in order.split(sizes[has_points].tolist())
+    ]
+    return Centres(regions[has_points], torch.cat(found), [len(centres) for centres in found])
 
 
-def _cells_of_region(points, rng):
-    n_cells = -(-len(points) // PER_CELL)
-    centres = _k_means(points, n_cells, DRAWN * n_cells, rng)
-    order, sizes = _by_number(_nearest_centre(points, centres), n_cells)
+def nearest_cell(points, centres):
+    """Find the cell of each point: of its nearest region's that with the nearest centre.
+
+    Parameters
+    ----------
+    points : Tensor of shape (n_samples, n_axes), float32
+        The points.
+    centres : Centres
+        Those of the cells.
+
+    Returns
+    -------
+    cell : Tensor of shape (n_samples,), int64
+        The number of its cell.
+    """
+    order, sizes = _by_number(_nearest_centre(points, centres.regions), len(centres.regions))
+    cell, first = torch.empty(len(points), dtype=torch.int64, device=points.device), 0
+    for members, of_region in zip(order.split(sizes.tolist()), centres.of_cells.split(centres.n_cells), strict=True):
+        cell[members] = first + _nearest_centre(points.index_select(0, members), of_region)
+        first += len(of_region)
+    return cell
+
+
+def in_cells(points, cell, centres):
+    """Sort points by their cells.
+
+    Parameters
+    ----------
+    points : Tensor of shape (n_samples, n_axes), float32
+        The points.
+    cell : Tensor of shape (n_samples,), int64
+        The number of each one's cell.
+    centres : Tensor of shape (n_cells, n_axes), float32
+        The centre of each cell.
+
+    Returns
+    -------
+    cells : Cells
+        By rising number; large ones are cut into pieces.
+    """
+    rows, sizes = _by_number(cell, len(centres))
     n_pieces = -(-sizes // LARGEST)  # 0 of a cell without points
-    centres = centres.repeat_interleave(n_pieces, dim=0)
     first = (n_pieces.cumsum(dim=0) - n_pieces).repeat_interleave(n_pieces)
-    place = torch.arange(len(centres), device=points.device) - first
+    place = torch.arange(len(first), device=points.device) - first
     sizes = (sizes.repeat_interleave(n_pieces) - place * LARGEST).clamp(max=LARGEST)
     starts = torch.cat([sizes.new_zeros(1), sizes.cumsum(dim=0)])
-    return Cells(order, points, starts, centres)
+    return Cells(rows, points.index_select(0, rows), starts, centres.repeat_interleave(n_pieces, dim=0))
 
 
-def _k_means(points, n_centres, n_drawn, rng):
+def _k_means(points, n_centres, rng):
     """Centres that begin at points drawn at random, and so lie densely where points do."""
-    points = points.index_select(0, drawn(rng, points, n_drawn))
-    centres = points[:n_centres]
+    centres = points.index_select(0, drawn(rng, points, n_centres))
     for _ in range(ROUNDS):
         order, sizes = _by_number(_nearest_centre(points, centres), len(centres))
         # Cell by cell: adding every row to its cell's sum would be another sum every time on a GPU.
@@ -101,7 +171,7 @@ def _by_number(numbers, n):
 
 
 def _nearest_centre(points, centres):
-    n_queries = QUERIES[points.device.type]
+    n_queries = QUERIES[points.device.type]  # of no points there is one part, too
     return torch.cat([gaps_to(centres, part).argmin(dim=1) for part in points.split(n_queries)])
 
 
