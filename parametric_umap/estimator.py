@@ -1,7 +1,7 @@
 """The estimator: its parameters and methods. `fitting.py` has the flow of a fit."""
 
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from functools import partial
 from os import PathLike
@@ -28,6 +28,8 @@ from .blockwise import by_blocks, in_blocks_of, is_read_in_blocks, rows_in_a_fil
 from .containers import as_numpy, checked_rows, in_container_of
 from .decoder import decode, has_decoder
 from .defaults import EPOCHS
+from .distributed import Group
+from .distributed.fitting import fit_map_together
 from .encoder import parts
 from .engine import device_or_cpu, embed
 from .export import to_onnx
@@ -209,6 +211,9 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     warm_start : bool, default=False
         Whether `fit` goes on from the encoder and the decoder of the fit before, if there was one, as they are and
         without the first phase.
+    distributed : bool, default=False
+        Whether the processes of the initialized group of ``torch.distributed``, as torchrun starts them, fit one map
+        of all their rows: each calls `fit` with its own, and has the same model afterwards.
     device : {"auto", "cpu", "cuda", "cuda:<index>", "mps"} or torch.device, default="auto"
         Where the network is trained and applied. "auto" takes the CUDA device that the fitted rows are on, else CUDA
         where there is one, else the CPU. Fits side by side may share a CUDA device: each puts its rows there if they
@@ -377,6 +382,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         output_dens: bool = False,
         output_metric: OutputMetric = "euclidean",
         warm_start: bool = False,
+        distributed: bool = False,
         device: str | torch.device = "auto",
         n_jobs: int | None = None,
         memory: str | Memory | None = None,
@@ -437,6 +443,7 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         self.output_dens = output_dens
         self.output_metric = output_metric
         self.warm_start = warm_start
+        self.distributed = distributed
         self.device = device
         self.n_jobs = n_jobs
         self.memory = memory
@@ -486,7 +493,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         continues = self.warm_start and hasattr(self, "encoder_")
         with self._fitting(X, y, "fit", continues) as progress, rows_in_a_file(X) as X:
             previous = self._previous_model() if continues else None
-            X = self._validated(X, reset=previous is None, ensure_min_samples=2)
+            with Group().agreed() if self.distributed else nullcontext():
+                X = self._validated(X, reset=previous is None, ensure_min_samples=0 if self.distributed else 2)
             data = FitData.of_rows(self, X, y, precomputed_distances, landmark_positions)
             self._learn(data, progress, previous)
         return self
@@ -519,6 +527,8 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
         FloatingPointError
             If training diverges. The estimator is then as it was before.
         """
+        if self.distributed:
+            raise ValueError("partial_fit is of one process; take distributed=False.")
         if not hasattr(self, "encoder_"):
             with interrupts_raised():
                 return self.fit(X, y)
@@ -550,9 +560,12 @@ class ParametricUMAP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Tran
     def _learn(self, data, progress, previous, **how):
         """Fit a map, and keep it instead of the one before."""
         check_parameters(self, data.rows, data.targets)
-        n_neighbors = possible_n_neighbors(self.n_neighbors, data.rows.shape[0], stacklevel=5)
-        warn_of_lost_digits(data.rows, stacklevel=5)
-        fitted = fit_map(data, Plan(self, n_neighbors, previous=previous, **how), progress)
+        if self.distributed:
+            fitted = fit_map_together(data, self, progress)
+        else:
+            n_neighbors = possible_n_neighbors(self.n_neighbors, data.rows.shape[0], stacklevel=5)
+            warn_of_lost_digits(data.rows, stacklevel=5)
+            fitted = fit_map(data, Plan(self, n_neighbors, previous=previous, **how), progress)
         for name in OPTIONAL_ATTRIBUTES:
             vars(self).pop(name, None)
         vars(self).update(fitted.attributes())

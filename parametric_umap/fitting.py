@@ -45,6 +45,12 @@ class Problem:
         How far the rows that are kept lie from each other.
     seed : int
         Of what is searched once more after training.
+    group : Group or None, default=None
+        The processes that have rows of the same map; None if this one has all of them.
+    n_own : int or None, default=None
+        The first rows, so many, are this process's; those behind are others', and have edges with these.
+    n_of_all : int or None, default=None
+        Number of rows of all processes.
     """
 
     rows: Any
@@ -56,6 +62,14 @@ class Problem:
     landmarks: FloatArray | None
     reference_distance: float
     seed: int
+    group: Any = None
+    n_own: int | None = None
+    n_of_all: int | None = None
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows of the map."""
+        return len(self.graph) if self.n_of_all is None else self.n_of_all
 
     @property
     def device(self) -> torch.device:

@@ -151,7 +151,7 @@ class EdgeCrossEntropy:
         attraction = -_total(weights * q_edges.log()) / _at_least_tiny(_total(weights))
         step = self._step(z)
         q_others = self._similarity(squares(z[:, None], z[None, ::step]))
-        apart = torch.ones_like(q_others).index_put(_same_group(z, step, _size_apart(weights)), z.new_zeros(()))
+        apart = torch.ones_like(q_others).index_put(same_group(z, step, _size_apart(weights)), z.new_zeros(()))
         repulsion = -_total(apart * torch.log1p(-q_others)) / _total(apart).clamp(min=1)
         return attraction + self.repulsion_strength * self.negative_sample_rate * repulsion
 
@@ -184,41 +184,86 @@ class EdgeCrossEntropy:
             repulsion = self.repulsion_strength * self.negative_sample_rate
             how = {"a": self.a, "b": self.b, "repulsion": repulsion, "step": self._step(z), "epsilon": EPSILON}
             return kernels.loss_and_gradient(z, weights, n_apart=_size_apart(weights), **how)
-        attraction, pull = self._attraction(z, weights)
-        repulsion, push = self._repulsion(z, _size_apart(weights))
+        step, size = self._step(z), _size_apart(weights)
+        columns = z[::step]
+        n_pairs = max(1, (len(z) - size) * len(columns))
+        attraction, pull = self.attraction(z, weights, _total(weights))
+        repulsion, push, of_columns = self.repulsion(z, columns, same_group(z, step, size), n_pairs)
+        push[::step] += of_columns
         return attraction + repulsion, pull.add_(push)
 
-    def _attraction(self, z, weights):
+    def attraction(
+        self, z: torch.Tensor, weights: torch.Tensor, total: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute what the edges within the groups add to the loss and its gradient.
+
+        Parameters
+        ----------
+        z, weights
+            As in `value_and_gradient`.
+        total : Tensor of shape (), float
+            The sum of the weights of all groups, those of other processes, too.
+
+        Returns
+        -------
+        loss : Tensor of shape (), float
+            Their share of it.
+        gradient : Tensor of shape (n_groups * group_size, n_components), float
+            Its gradient.
+        """
         n_groups, size = weights.shape[:2]
         # Differences are taken directly: the expanded square would lose near points of a wide embedding in float32.
         coordinates = z.T.reshape(-1, n_groups, size)
         differences = [coordinate[:, :, None] - coordinate[:, None] for coordinate in coordinates]
         s = _squares(differences)
         growth = (s.log() * self.b).exp_().mul_(self.a)
-        share = weights / _at_least_tiny(_total(weights))
+        share = weights / _at_least_tiny(total)
         strength = share * growth / (growth + 1).mul_(s) * (4 * self.b)  # 2 b, and each edge is there from both ends
         gradient = torch.stack([(strength * difference).sum(dim=2) for difference in differences], dim=2)
         return _total(share * growth.log1p_()), gradient.view_as(z)
 
-    def _repulsion(self, z, group_size):
-        step = self._step(z)
-        rows, columns = z.T.contiguous(), z[::step].T.contiguous()
-        differences = [row[:, None] - column for row, column in zip(rows, columns, strict=True)]
+    def repulsion(
+        self, z: torch.Tensor, columns: torch.Tensor, same_group: tuple[torch.Tensor, torch.Tensor], n_pairs: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Compute what the repulsion of rows by some points adds to the loss and its gradient.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n_rows, n_components), float
+            Coordinates of the rows.
+        columns : Tensor of shape (n_columns, n_components), float
+            Those of the points.
+        same_group : tuple of Tensor
+            Indices of the rows and of the columns that do not repel each other.
+        n_pairs : int
+            How many pairs the loss is the mean of, those of other processes counted.
+
+        Returns
+        -------
+        loss : Tensor of shape (), float
+            The share of the pairs.
+        gradient : Tensor of shape (n_rows, n_components), float
+            Its gradient with respect to `z`.
+        of_columns : Tensor of shape (n_columns, n_components), float
+            And to `columns`.
+        """
+        differences = [
+            row[:, None] - column for row, column in zip(z.T.contiguous(), columns.T.contiguous(), strict=True)
+        ]
         s = _squares(differences)
-        n_pairs = max(1, s.numel() - group_size * s.shape[1])
         weight = self.repulsion_strength * self.negative_sample_rate / n_pairs
         q = s.log().mul_(-self.b).sub_(math.log(self.a)).sigmoid_()
         strength = torch.div(q, s, out=s).mul_(-2 * self.b * weight)  # -log(1 - q) falls by b q / s
         loss = q.clamp_(max=1 - torch.finfo(q.dtype).eps).neg_().log1p_().neg_()
-        same_group, zero = _same_group(z, step, group_size), z.new_zeros(())  # for a Python number a GPU would wait
+        zero = z.new_zeros(())  # for a Python number a GPU would wait
         strength.index_put_(same_group, zero)
         loss.index_put_(same_group, zero)
-        gradient = torch.empty_like(z)
+        gradient, of_columns = torch.empty_like(z), columns.new_empty(columns.shape)
         for i, difference in enumerate(differences):
             force = difference.mul_(strength)
             gradient[:, i] = force.sum(dim=1)
-            gradient[::step, i] -= force.sum(dim=0)
-        return _total(loss) * weight, gradient
+            of_columns[:, i] = -force.sum(dim=0)
+        return _total(loss) * weight, gradient, of_columns
 
     def _step(self, z):
         return max(1, len(z) // self.n_columns)
@@ -265,8 +310,21 @@ def _squares(differences):
     return s
 
 
-def _same_group(z, step, group_size):
-    """Where each `step`-th row meets the rows of its own group, as indices of rows and columns."""
+def same_group(z: torch.Tensor, step: int, group_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Find where each `step`-th row meets the rows of its own group.
+
+    Parameters
+    ----------
+    z : Tensor of shape (n_rows, n_components), float
+        Coordinates of the rows, group by group.
+    step, group_size : int
+        The rows that are columns are so far apart; a group has so many rows.
+
+    Returns
+    -------
+    rows, columns : Tensor of shape (n_columns, group_size), int64
+        Their indices.
+    """
     column = torch.arange(-(-len(z) // step), device=z.device)[:, None]
     first = column * step // group_size * group_size
     return first + torch.arange(group_size, device=z.device), column.expand(-1, group_size)

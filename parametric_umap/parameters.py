@@ -75,6 +75,7 @@ PARAMETER_CONSTRAINTS = {
     "output_dens": ["boolean"],
     "output_metric": [StrOptions({"euclidean", *OUTPUT_METRICS})],
     "warm_start": ["boolean"],
+    "distributed": ["boolean"],
     "device": [str, torch.device],
     "n_jobs": [Integral, None],
     "memory": [str, HasMethods("cache"), None],

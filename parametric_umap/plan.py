@@ -1,5 +1,6 @@
 """What the parameters ask of a fit: the parts that it is made of."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from . import defaults
 from .checkpoint import Checkpoint, fingerprint
 from .decoder import has_decoder, new_decoder
+from .distributed.training import TrainingTogether, main_embedding_together
 from .encoder import MAX_AXES, Encoder, new_encoder, parts
 from .engine import SAMPLERS, MainEmbedding, SpectralInit, Training, WholeSampler, as_rows, body_precision, feature_gap
 from .graph import Graph, fuzzy_graph
@@ -244,13 +246,16 @@ class Plan:
 
     def measure_gap(self, encoder, rows, neighbors, runtime):
         """Measure how near neighbours lie in what the network takes, and let a new one see waves."""
-        prepare, network = parts(encoder)
-        gap = feature_gap(rows, prepare, neighbors)
+        gap = feature_gap(rows, parts(encoder)[0], neighbors)
+        self.let_see_waves(encoder, gap, rows.shape[0], runtime)
+        return gap
+
+    def let_see_waves(self, encoder, gap, n_samples, runtime):
+        """Let a new encoder of ours see waves, if neighbours lie near enough."""
         if isinstance(encoder, Encoder) and self.previous is None:
             asked = self.parameters.n_waves
-            n_waves = defaults.n_waves(gap, rows.shape[0]) if asked is None else asked
-            network.see_waves(n_waves, gap, runtime.generator("waves"))
-        return gap
+            n_waves = defaults.n_waves(gap, n_samples) if asked is None else asked
+            parts(encoder)[1].see_waves(n_waves, gap, runtime.generator("waves"))
 
     # ---- Training ----
 
@@ -263,15 +268,18 @@ class Plan:
         is_ours = isinstance(encoder, Encoder)
         matrices = network.hidden_matrices if is_ours and self.parameters.optimizer == "muon" else []
         rules = {"by_muon": bool(matrices), "gap": problem.gap if is_ours else np.inf}  # of yours, rows have any unit
-        training = Training(
+        group, draws = problem.group, "training"
+        if group is not None:
+            draws += f" of process {group.rank}"
+        training = (Training if group is None else partial(TrainingTogether, group))(
             network,
             rows,
             list(self._phases(problem, self._guides(problem, network, runtime), rules, terms)),
-            runtime.generator("training", runtime.device),
-            input_noise=self._input_noise(problem.gap, rows.shape, is_ours),
+            runtime.generator(draws, runtime.device),
+            input_noise=self._input_noise(problem.gap, (problem.n_samples, rows.shape[1]), is_ours),
             precision=self._precision(network, problem) if is_ours else torch.float32,
             matrices=matrices,
-            shares_cores=is_ours,
+            shares_cores=is_ours and group is None,
         )
         return Model(encoder, None if reconstruction is None else reconstruction.decoder), training
 
@@ -295,7 +303,7 @@ class Plan:
         return network.new_guides(n_guides, runtime.generator("guides")).to(runtime.device) if n_guides else None
 
     def _phases(self, problem, guides, rules, terms):
-        p, n_samples = self.parameters, len(problem.graph)
+        p, n_samples = self.parameters, problem.n_samples
         if problem.positions is not None:
             yield SpectralInit(
                 problem.positions,
@@ -305,16 +313,19 @@ class Plan:
                 guides=guides,
             )
         squares = OUTPUT_METRICS.get(p.output_metric)
+        loss = EdgeCrossEntropy(self.a, self.b, p.negative_sample_rate, p.repulsion_strength, squares=squares)
+        how = {
+            "n_epochs": p.n_epochs,
+            "batches_per_epoch": p.batches_per_epoch or defaults.batches_per_epoch(n_samples, p.sampling, **rules),
+            "batch_size": p.batch_size,
+            "learning_rate": p.learning_rate / self.learning_rate_divisor,
+        }
+        if problem.group is not None:
+            sampler = SAMPLERS[p.sampling](problem.graph, problem.device, n_drawn=problem.n_own)
+            yield main_embedding_together(problem.group, sampler, n_samples, loss, **how)
+            return
         sampler = WholeSampler if defaults.is_whole(n_samples, p.sampling) else SAMPLERS[p.sampling]
-        yield MainEmbedding(
-            sampler(problem.graph, problem.device),
-            EdgeCrossEntropy(self.a, self.b, p.negative_sample_rate, p.repulsion_strength, squares=squares),
-            n_epochs=p.n_epochs,
-            batches_per_epoch=p.batches_per_epoch or defaults.batches_per_epoch(n_samples, p.sampling, **rules),
-            batch_size=p.batch_size,
-            learning_rate=p.learning_rate / self.learning_rate_divisor,
-            terms=terms,
-        )
+        yield MainEmbedding(sampler(problem.graph, problem.device), loss, terms=terms, **how)
 
     def _terms(self, problem):
         """What the second phase asks of the coordinates, beside the graph and the decoder."""

@@ -211,7 +211,8 @@ def feature_gap(X, prepare, neighbors, n_samples=256):
     """
     device = neighbors.device
     rows = HostRows(X, prepare(to_tensor(X[:1], device)).shape[1], prepare, device)
-    sample = torch.linspace(0, len(rows) - 1, min(n_samples, len(rows)), dtype=torch.float64).long().to(device)
+    n_rows = len(neighbors.indices)  # there may be rows behind these, whose neighbours are not known
+    sample = torch.linspace(0, n_rows - 1, min(n_samples, n_rows), dtype=torch.float64).long().to(device)
     nearest = neighbors.indices[:, 1].index_select(0, sample).long()
     sampled, near = (rows.index_select(0, index) for index in (sample, nearest.clamp(min=0)))
     distances = torch.where(nearest >= 0, (sampled - near).norm(dim=1), torch.nan).cpu()  # the one wait

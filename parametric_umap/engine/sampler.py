@@ -78,18 +78,20 @@ class NeighborhoodSampler:
         Where the draws are made and wanted.
     size : int, default=16
         Number of members at most, the row itself counted. A row of fewer neighbours fills the rest with itself.
+    n_drawn : int or None, default=None
+        Of the rows only so many are drawn, the first ones; None draws all.
 
     Attributes
     ----------
     group_size : int
         Number of members.
     n_groups : int
-        Number of neighbourhoods: one of each row.
+        Number of neighbourhoods: one of each row that may be drawn.
     """
 
-    def __init__(self, graph, device, size=NEIGHBORHOOD_SIZE):
+    def __init__(self, graph, device, size=NEIGHBORHOOD_SIZE, n_drawn=None):
         graph = Graph.of(graph, device)
-        self.members = _strongest(graph, size)
+        self.members = _strongest(graph, size)[:n_drawn]
         self.tails, self.weights = _each_edge_once(graph)
         self.n_groups, self.group_size = self.members.shape
         self.within = None

@@ -1,6 +1,7 @@
 """The fuzzy simplicial set: the weighted graph that the embedding reproduces (McInnes et al. 2018, section 3)."""
 
 import math
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -36,8 +37,7 @@ def fuzzy_graph(neighbors: Neighbors, *, local_connectivity: float = 1.0, set_op
         The same graph, on the device of the neighbours.
     """
     computed = neighbors.to(float64_device(neighbors.device))
-    sigmas, rhos = _widths_and_nearest(computed.distances, local_connectivity)
-    memberships = _memberships(computed.indices, computed.distances, sigmas, rhos)
+    memberships = directed_memberships(computed, local_connectivity)
     return _symmetrized(computed.indices, memberships, set_op_mix_ratio).to(neighbors.device)
 
 
@@ -134,11 +134,54 @@ def membership_strengths(
     return _memberships(*map(as_tensor, (indices, distances, sigmas, rhos))).numpy()
 
 
-def _widths_and_nearest(given, local_connectivity, bandwidth=1.0):
+def directed_memberships(neighbors: Neighbors, local_connectivity: float = 1.0, total: Any = None) -> torch.Tensor:
+    """Compute how strongly each row holds each of its neighbours, before the two directions are joined.
+
+    Parameters
+    ----------
+    neighbors : Neighbors
+        Those of each row.
+    local_connectivity : float, default=1.0
+        As in `fuzzy_simplicial_set`.
+    total : callable or None, default=None
+        Gives the sum over all processes of a tensor that each has; None if there is but this one.
+
+    Returns
+    -------
+    memberships : Tensor of shape (n_samples, n_neighbors), float64
+        0 for the row itself and for none.
+    """
+    sigmas, rhos = _widths_and_nearest(neighbors.distances, local_connectivity, total=total)
+    return _memberships(neighbors.indices, neighbors.distances, sigmas, rhos)
+
+
+def joined(forward: torch.Tensor, backward: torch.Tensor, set_op_mix_ratio: float) -> torch.Tensor:
+    """Join the memberships of two directions: the fuzzy union and the fuzzy intersection, mixed.
+
+    Parameters
+    ----------
+    forward, backward : Tensor of shape (n_edges,), float64
+        The memberships.
+    set_op_mix_ratio : float
+        As in `fuzzy_simplicial_set`.
+
+    Returns
+    -------
+    weights : Tensor of shape (n_edges,), float64
+        Of the edges.
+    """
+    product = forward * backward
+    union = forward + backward - product
+    return union if set_op_mix_ratio == 1 else set_op_mix_ratio * union + (1 - set_op_mix_ratio) * product
+
+
+def _widths_and_nearest(given, local_connectivity, bandwidth=1.0, total=None):
     distances = given.double()
     finite = distances.isfinite()
     sums, counts = torch.where(finite, distances, 0).sum(dim=1), finite.sum(dim=1)
-    means, mean = sums / counts, sums.sum() / counts.sum()
+    of_all = torch.stack([sums.sum(), counts.sum().double()])
+    of_all = of_all if total is None else total(of_all)
+    means, mean = sums / counts, of_all[0] / of_all[1]
     # A power of two leaves every step of the bisection as it is, and puts any unit of distance within its reach.
     unit = torch.where(mean > 0, mean / (2 * mean.frexp().mantissa), 1.0)
     rhos = _local_distances(distances, local_connectivity).to(given.dtype).double()  # as umap-learn rounds
@@ -217,23 +260,15 @@ def _symmetrized(indices, memberships, set_op_mix_ratio):
     values = memberships.flatten().index_select(0, order)
     del others, order
     is_double = keys[1:] == keys[:-1]
-    weights = _joined(values, torch.where(is_double, values[1:], 0), set_op_mix_ratio).float()
+    following = torch.where(is_double, values[1:], 0)
+    following = torch.cat([following, following.new_zeros(min(1, len(values)))])  # nothing follows the last
+    weights = joined(values, following, set_op_mix_ratio).float()
     kept = weights > 0
     kept[1:] &= ~is_double
     kept = kept.nonzero()[:, 0]
     keys, weights = keys.index_select(0, kept), weights.index_select(0, kept)
     lower = torch.div(keys, n, rounding_mode="floor")
     return _at_both_ends(n, lower.int(), (keys - n * lower).int(), weights)
-
-
-def _joined(values, following, set_op_mix_ratio):
-    """The fuzzy union and the fuzzy intersection, mixed; `following` is one shorter, since nothing follows the last."""
-    following = torch.cat([following, following.new_zeros(min(1, len(values)))])
-    product = values * following
-    union = following.add_(values).sub_(product)
-    if set_op_mix_ratio == 1:
-        return union
-    return set_op_mix_ratio * union + (1 - set_op_mix_ratio) * product
 
 
 def _at_both_ends(n_nodes, lower, upper, weights):

@@ -9,7 +9,7 @@ from .cells import LARGEST, QUERIES, gaps_to
 from .exact import block_bytes
 
 
-def nearest_in_batches(cells, n_probes, count):
+def nearest_in_batches(cells, n_probes, count, n_searched=None):
     """Find the nearest of each point among the points of the cells nearest to it.
 
     Parameters
@@ -20,14 +20,17 @@ def nearest_in_batches(cells, n_probes, count):
         In how many cells.
     count : int
         How many points.
+    n_searched : int or None, default=None
+        The points of so many cells, the first ones, are searched for; None searches for all.
 
     Returns
     -------
-    nearest : Tensor of shape (n_samples, count), int32
+    nearest : Tensor of shape (n_searched_for, count), int32
         Their places by rising distance, without the point itself; -1 where the cells hold too few.
     """
     n_probes = min(n_probes, len(cells.centres))
-    places = torch.arange(len(cells.points), device=cells.points.device)
+    n_points = len(cells.points) if n_searched is None else int(cells.starts[n_searched])
+    places = torch.arange(n_points, device=cells.points.device)
     return torch.cat([_nearest_of_some(cells, here, n_probes, count) for here in places.split(QUERIES["cuda"])])
 
 

@@ -16,6 +16,7 @@ PER_CELL = 160  # points; 100 to 250 cost the same, and give the same neighbours
 LARGEST = 2 * PER_CELL
 ROUNDS = 5  # of k-means
 DRAWN = 12  # points for each centre, of which k-means learns it
+AROUND = 12  # times as many cells as are searched for a point are near to its own
 QUERIES = {"cpu": 2**13, "cuda": 2**16}  # points that are compared with all centres at a time
 
 

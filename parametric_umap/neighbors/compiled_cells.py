@@ -11,16 +11,15 @@ import numpy as np
 import torch
 from numba import njit
 
-from .cells import LARGEST, gaps_to
+from .cells import AROUND, LARGEST, gaps_to
 
-AROUND = 12  # times as many cells as are searched for a point are near to its own
 PARTS = 16  # of the work for each thread, so that none waits for long
 NONE = np.int64(0x7F800000) << 32  # infinity, and no place
 PLACE = np.int64(0xFFFFFFFF)
 BYTES = 2**25  # of gaps between centres at a time
 
 
-def nearest_in_cells(cells, n_probes, count):
+def nearest_in_cells(cells, n_probes, count, n_searched=None):
     """Find the nearest of each point among the points of the cells nearest to it.
 
     The cells are looked for among those near to its own.
@@ -33,26 +32,29 @@ def nearest_in_cells(cells, n_probes, count):
         In how many cells.
     count : int
         How many points.
+    n_searched : int or None, default=None
+        The points of so many cells, the first ones, are searched for; None searches for all.
 
     Returns
     -------
-    nearest : Tensor of shape (n_samples, count), int32
+    nearest : Tensor of shape (n_searched_for, count), int32
         Their places by rising distance, without the point itself; -1 where the cells hold too few.
     """
     n_cells = len(cells.centres)
+    n_searched = n_cells if n_searched is None else n_searched
     n_around = min(AROUND * n_probes, n_cells)
     near = [
         gaps_to(cells.centres, part).topk(n_around, dim=1, largest=False).indices
-        for part in cells.centres.split(max(1, BYTES // (4 * n_cells)))
+        for part in cells.centres[:n_searched].split(max(1, BYTES // (4 * n_cells)))
     ]
     points, centres = _filled_up(cells.points), _filled_up(cells.centres)
     starts = cells.starts.numpy()
     by_axis = np.empty(points.size, dtype=np.float32)
-    nearest = np.empty((len(points), count), dtype=np.int32)
+    nearest = np.empty((starts[n_searched], count), dtype=np.int32)
     laid = points, centres, starts, by_axis
     _in_threads(lambda first, last: _lay_by_axis(points, starts, by_axis, first, last), n_cells)
     near = torch.cat(near).numpy()
-    _in_threads(lambda first, last: _search(*laid, near, min(n_probes, n_around), nearest, first, last), n_cells)
+    _in_threads(lambda first, last: _search(*laid, near, min(n_probes, n_around), nearest, first, last), n_searched)
     return torch.from_numpy(nearest)
 
 

@@ -63,26 +63,55 @@ def partitioned_euclidean(X, n_neighbors, random_state):
         Their distances, by direct differences, in the units of X.
     """
     rng = check_random_state(random_state)
-    count = min(n_neighbors + max(8, n_neighbors // 2), len(X))
-    rows = drawn(rng, X, SAMPLE)
-    neighbors, distances = exact_euclidean(X, n_neighbors, rows, spare=64)
-    sample = Sample(rows, neighbors, distances[:, -1:])
-    points, near, is_true = _projected(X, sample, n_neighbors, count, rng)
+    sample = _sample(X, n_neighbors, rng)
+    points, near, is_true, _ = _projected(X, sample, n_neighbors, rng)
     cells = cells_of(points, rng)
-    n_probes = _likely_probes(points, cells, rows, near, is_true)
+    n_probes = _likely_probes(points, cells, sample.rows, near, is_true)
     while _is_cheaper(n_probes, points, X):
-        indices, distances = _search(X, cells, n_probes, n_neighbors, count - 1)
-        if _is_true(distances[rows], sample).float().mean() >= RECALL - SLACK:
+        indices, distances = _search(X, cells, n_probes, n_neighbors)
+        if _is_true(distances[sample.rows], sample).float().mean() >= RECALL - SLACK:
             return indices, distances
         n_probes *= 2
     return exact_euclidean(X, n_neighbors)
 
 
-def _projected(X, sample, n_neighbors, count, rng):
+def axes_that_keep_neighbors(X, n_neighbors, rng):
+    """Find as few principal axes as keep the neighbours of a sample.
+
+    Parameters
+    ----------
+    X : Tensor of shape (n_samples, n_features), float32
+        The rows.
+    n_neighbors : int
+        Number of neighbours, the row itself counted.
+    rng : RandomState
+        What the sample is drawn by.
+
+    Returns
+    -------
+    axes : Tensor of shape (n_features, n_axes), float32, or None
+        Orthonormal columns; None if it takes more than half of them.
+    """
+    return _projected(X, _sample(X, n_neighbors, rng), n_neighbors, rng)[3]
+
+
+def n_candidates(n_neighbors):
+    """How many points are compared again by whole rows, the row itself counted."""
+    return n_neighbors + max(8, n_neighbors // 2)
+
+
+def _sample(X, n_neighbors, rng):
+    rows = drawn(rng, X, SAMPLE)
+    neighbors, distances = exact_euclidean(X, n_neighbors, rows, spare=64)
+    return Sample(rows, neighbors, distances[:, -1:])
+
+
+def _projected(X, sample, n_neighbors, rng):
     """The rows on as few principal axes as keep the sample's neighbours among its nearest; else the rows themselves.
 
-    Then the neighbours of the sample's rows that are found so, and which of them are true ones.
+    Then the neighbours of the sample's rows that are found so, which of them are true ones, and the axes.
     """
+    count = min(n_candidates(n_neighbors), len(X))
     centre = middle(X)
     axes, held = axes_of(X[drawn(rng, X, enough_rows(X.shape[1]))] - centre)
     n_axes = 1 + int((held < VARIANCE).sum())
@@ -92,10 +121,10 @@ def _projected(X, sample, n_neighbors, count, rng):
         near, distances = nearest_of(X, sample.rows, candidates, n_neighbors)
         is_true = _is_true(distances, sample)
         if is_true.float().mean() >= (1 + RECALL) / 2:
-            return points, near[:, 1:], is_true
+            return points, near[:, 1:], is_true, axes[:, :n_axes]
         n_axes *= 2
     near = sample.neighbors[:, 1:]
-    return X, near, torch.ones_like(near, dtype=torch.bool)
+    return X, near, torch.ones_like(near, dtype=torch.bool), None
 
 
 def _is_true(distances, sample):
@@ -117,10 +146,9 @@ def _is_cheaper(n_probes, points, X):
     return n_probes * PER_CELL * (points.shape[1] + SELECTION) < len(X) * (X.shape[1] + SELECTION)
 
 
-def _search(X, cells, n_probes, n_neighbors, count):
-    """The neighbours of every row among the `count` points found in its nearest cells."""
-    nearest_in_cells = _way(X.device)
-    nearest = nearest_in_cells(cells, max(n_probes, -(-count // PER_CELL)), count)
+def _search(X, cells, n_probes, n_neighbors):
+    """The neighbours of every row among the points found in its nearest cells."""
+    nearest = nearest_points_of(cells, n_probes, n_neighbors)
     indices = torch.empty((len(X), n_neighbors), dtype=torch.int64, device=X.device)
     distances = torch.empty((len(X), n_neighbors), dtype=torch.float32, device=X.device)
     for rows, near in zip(cells.rows.split(ROWS), nearest.split(ROWS), strict=True):
@@ -130,6 +158,30 @@ def _search(X, cells, n_probes, n_neighbors, count):
     if len(short):
         indices[short], distances[short] = exact_euclidean(X, n_neighbors, short)
     return indices, distances
+
+
+def nearest_points_of(cells, n_probes, n_neighbors, n_searched=None):
+    """Find the candidates for the neighbours of rows.
+
+    Parameters
+    ----------
+    cells : Cells
+        Their points.
+    n_probes : int
+        In how many cells they are looked for.
+    n_neighbors : int
+        Number of neighbours, the row itself counted.
+    n_searched : int or None, default=None
+        The points of so many cells, the first ones, are searched for; None searches for all.
+
+    Returns
+    -------
+    nearest : Tensor of shape (n_searched_for, n_candidates - 1), int32
+        Places of the nearest points; -1 where there are too few.
+    """
+    count = min(n_candidates(n_neighbors), len(cells.points)) - 1
+    search = _way(cells.points.device)
+    return search(cells, max(n_probes, -(-count // PER_CELL)), count, n_searched)
 
 
 def _way(device):

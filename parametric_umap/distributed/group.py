@@ -1,0 +1,149 @@
+"""The processes that fit together: what they send each other, and what becomes of them if one dies."""
+
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+ANSWER = timedelta(seconds=20)  # that a process has to show that it is alive, once something has failed
+
+
+class Group:
+    """All processes of the initialized process group.
+
+    Attributes
+    ----------
+    rank, size : int
+        Which of the processes this is, and how many there are.
+    device : torch.device
+        Where what is sent lies: the current CUDA device for NCCL, else the CPU.
+
+    Raises
+    ------
+    ValueError
+        If there is no process group.
+    """
+
+    def __init__(self):
+        if not (dist.is_available() and dist.is_initialized()):
+            raise ValueError(
+                "distributed=True needs a process group: start the processes by torchrun, and have each call "
+                "torch.distributed.init_process_group before fit."
+            )
+        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        on_gpu = "nccl" in dist.get_backend()
+        self.device = torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
+
+    def gather(self, tensor):
+        """Give every process the tensors of all.
+
+        Parameters
+        ----------
+        tensor : Tensor of shape (n, ...)
+            Of this process; only `n` may differ between them.
+
+        Returns
+        -------
+        tensors : list of Tensor
+            By process.
+        """
+        sizes = self._sizes(torch.full((self.size,), len(tensor)))
+        padded = tensor.new_zeros((max(sizes), *tensor.shape[1:]))
+        padded[: len(tensor)] = tensor
+        gathered = [torch.empty_like(padded) for _ in range(self.size)]
+        with self._told():
+            dist.all_gather(gathered, padded)
+        return [part[:size] for part, size in zip(gathered, sizes, strict=True)]
+
+    def gather_alike(self, tensor):
+        """Give every process the tensors of all, which have the same shape: one of shape (size, *shape)."""
+        gathered = tensor.new_empty((self.size, *tensor.shape))
+        with self._told():
+            dist.all_gather(list(gathered.unbind()), tensor.contiguous())
+        return gathered
+
+    def exchange(self, tensor, counts):
+        """Send a part of a tensor to every process.
+
+        Parameters
+        ----------
+        tensor : Tensor of shape (n, ...)
+            The part for the first process, then that for the second, and so on.
+        counts : sequence of int
+            The lengths of the parts.
+
+        Returns
+        -------
+        received : Tensor of shape (n_received, ...)
+            What the first process sent here, then the second, and so on.
+        counts : list of int
+            The lengths of these parts.
+        """
+        coming = self._sizes(torch.as_tensor(counts))
+        received = tensor.new_empty((sum(coming), *tensor.shape[1:]))
+        with self._told():
+            dist.all_to_all_single(received, tensor.contiguous(), coming, list(counts))
+        return received, coming
+
+    def sum(self, tensor):
+        """Replace a tensor, in place, by the sum of all processes' tensors."""
+        with self._told():
+            dist.all_reduce(tensor)
+        return tensor
+
+    def of_first(self, value):
+        """Take the first process's value of anything that pickles."""
+        held = [value]
+        with self._told():
+            dist.broadcast_object_list(held, src=0, device=self.device)
+        return held[0]
+
+    @contextmanager
+    def agreed(self):
+        """Do something that may be refused, in all processes or in none.
+
+        Raises
+        ------
+        ValueError
+            If another process refused; where this one did, what it raised.
+        """
+        refused = None
+        try:
+            yield
+        except Exception as error:
+            refused = error
+        others = (
+            torch.cat(self.gather(torch.tensor([refused is not None], device=self.device))).nonzero()[:, 0].tolist()
+        )
+        if refused is not None:
+            raise refused
+        if others:
+            raise ValueError(f"process {others[0]} of {self.size} refused what it was given; its own error says why.")
+
+    def _sizes(self, counts):
+        counts = counts.to(self.device, torch.int64)
+        coming = torch.empty_like(counts)
+        with self._told():
+            dist.all_to_all_single(coming, counts)
+        return coming.tolist()
+
+    @contextmanager
+    def _told(self):
+        """If a collective fails, say which process is gone."""
+        try:
+            yield
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"process {self.rank} of {self.size} cannot go on with the fit: {self._missing()}. "
+                "The others end, too; start all of them again."
+            ) from error
+
+    def _missing(self):
+        if self.device.type == "cuda":
+            return "another one has died or stalled"
+        try:
+            dist.monitored_barrier(timeout=ANSWER, wait_all_ranks=True)
+        except RuntimeError as error:
+            return str(error).strip().splitlines()[-1]
+        return "another one has failed"

@@ -1,0 +1,173 @@
+"""Fits of several processes, which are real ones here, against that of one process that has all rows."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from processes import run_together
+from sklearn.datasets import load_digits
+
+from parametric_umap import ParametricUMAP
+from parametric_umap.distributed import neighbors as neighbors_module
+from parametric_umap.distributed.group import Group
+from parametric_umap.distributed.shares import owners, stretches
+from parametric_umap.metrics import neighborhood_recall, trustworthiness
+
+X, y = load_digits(return_X_y=True)
+X = X.astype(np.float32)
+QUICK = {"n_epochs": 2, "batches_per_epoch": 5, "init_epochs": 2}
+
+
+def fit_share(rank, bounds, how, rows=None, near=None):
+    """What a process has after a fit of its rows."""
+    if near is not None:  # search few cells of many, as with more rows
+        neighbors_module.EXACT_ROWS, neighbors_module.AROUND = 0, near
+    own = (X if rows is None else rows)[bounds[rank] : bounds[rank + 1]]
+    umap = ParametricUMAP(distributed=True, n_jobs=1, **how).fit(own)
+    return {
+        "graph": umap.graph_,
+        "embedding": umap.embedding_,
+        "of_others": umap.transform(X[:40] if rows is None else rows[:40]),
+        "losses": umap.loss_curve_,
+        "n_samples": umap.n_samples_seen_,
+        "weights": torch.cat([value.flatten() for value in umap.encoder_.state_dict().values()]).numpy(),
+        "again": np.array_equal(umap.transform(own) if len(own) else umap.embedding_, umap.embedding_),
+    }
+
+
+def whole(results, name):
+    assert not any(isinstance(result, str) for result in results), next(r for r in results if isinstance(r, str))
+    parts = [result[name] for result in results]
+    return sp.vstack(parts).tocsr() if sp.issparse(parts[0]) else np.concatenate(parts)
+
+
+@pytest.fixture(scope="module")
+def two():
+    """Processes with 1,400 and 397 rows."""
+    return run_together(fit_share, 2, [0, 1400, 1797], {"random_state": 0})
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return ParametricUMAP(random_state=0, n_jobs=1).fit(X)
+
+
+def test_the_graph_of_two_processes_is_that_of_one(two, alone):
+    graph = whole(two, "graph")
+    assert graph.shape == alone.graph_.shape and (graph != graph.T).nnz == 0
+    assert abs(graph - alone.graph_).max() < 1e-5
+
+
+def test_two_processes_have_the_same_model_and_each_its_own_rows(two):
+    first, second = two
+    np.testing.assert_array_equal(first["weights"], second["weights"])
+    np.testing.assert_array_equal(first["of_others"], second["of_others"])
+    assert [len(result["embedding"]) for result in two] == [1400, 397]
+    assert first["again"] and second["again"]
+    assert first["n_samples"] == second["n_samples"] == 1797
+    for name in ("spectral_init", "main_embedding"):
+        np.testing.assert_array_equal(first["losses"][name], second["losses"][name])
+
+
+def test_two_processes_learn_as_well_as_one(two, alone):
+    losses, of_one = (np.array(curve["main_embedding"]) for curve in (two[0]["losses"], alone.loss_curve_))
+    np.testing.assert_allclose(losses[5:], of_one[5:], rtol=0.1)
+    together = whole(two, "embedding")
+    assert trustworthiness(X, together) > trustworthiness(X, alone.embedding_) - 0.005
+    assert neighborhood_recall(X, together) > neighborhood_recall(X, alone.embedding_) - 0.015
+
+
+def test_processes_may_have_few_rows_or_none_and_repeat_their_bits():
+    how = {"random_state": 0, **QUICK}
+    first, second = (run_together(fit_share, 3, [0, 0, 3, 300], how) for _ in range(2))
+    assert [len(result["embedding"]) for result in first] == [0, 3, 297]
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one["weights"], other["weights"])
+    umap = ParametricUMAP(**how).fit(X[:300])
+    assert abs(whole(first, "graph") - umap.graph_).max() < 1e-5
+
+
+def test_many_cells_are_searched_near_by_only():
+    rng = np.random.default_rng(0)
+    rows = (rng.normal(size=(6000, 3)) @ rng.normal(size=(3, 12)) + 0.1 * rng.normal(size=(6000, 12))).astype(
+        np.float32
+    )
+    results = run_together(fit_share, 2, [0, 3500, 6000], {"random_state": 0, **QUICK}, rows, 3)
+    graph, expected = whole(results, "graph"), ParametricUMAP(random_state=0, **QUICK).fit(rows).graph_
+    assert (graph != graph.T).nnz == 0
+    assert graph.minimum(expected).sum() / expected.sum() > 0.97
+
+
+def refused(rank):
+    rows = X[:100].copy()
+    rows[3, 3] = np.nan if rank == 1 else 0
+    umap = ParametricUMAP(distributed=True, **QUICK)
+    errors = []
+    for given, how in ((rows, {}), (X[:100, : 60 + rank], {}), (X[:100], {"densmap": True}), (X[:rank], {})):
+        try:
+            umap.set_params(densmap=False).set_params(**how).fit(given)
+        except ValueError as error:
+            errors.append(str(error))
+    return errors, hasattr(umap, "encoder_")
+
+
+def test_what_one_process_refuses_no_other_waits_for():
+    (of_first, fitted), (of_second, _) = run_together(refused, 2)
+    assert not fitted
+    assert "process 1 of 2 refused" in of_first[0] and "NaN" in of_second[0]
+    assert "rows of [60, 61] features" in of_first[1] and of_first[1] == of_second[1]
+    assert "densmap=True" in of_first[2]
+    assert "together have 1 rows" in of_first[3]
+
+
+def die_in_training(rank):
+    from parametric_umap.distributed.training import TrainingTogether
+
+    if rank == 1:
+        run_epoch = TrainingTogether.run_epoch
+
+        def dies(self):
+            if self.epoch == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return run_epoch(self)
+
+        TrainingTogether.run_epoch = dies
+    umap = ParametricUMAP(distributed=True, random_state=0).fit(X[rank::3])
+    return umap
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal")
+def test_a_process_that_dies_ends_the_others_with_its_name():
+    first, second, third = run_together(die_in_training, 3)
+    assert second is None
+    for error in (first, third):
+        assert "RuntimeError" in error and "cannot go on with the fit" in error
+    assert "1" in first.split("cannot go on with the fit")[1]
+
+
+def test_there_must_be_a_group():
+    with pytest.raises(ValueError, match=r"needs a process group: start the processes by torchrun"):
+        ParametricUMAP(distributed=True).fit(X[:100])
+    with pytest.raises(ValueError, match="process group"):
+        Group()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n_owners", "expected"),
+    [
+        ([5, 5, 5, 5], 2, [0, 0, 1, 1]),
+        ([100, 1, 1], 3, [0, 1, 2]),
+        ([1, 1, 100], 3, [0, 1, 2]),
+        ([0, 7, 0, 7, 0], 2, [0, 0, 0, 1, 1]),
+        ([3, 3], 4, [0, 1]),
+    ],
+)
+def test_every_process_owns_about_as_many_rows(sizes, n_owners, expected):
+    assert owners(torch.tensor(sizes), n_owners).tolist() == expected
+
+
+def test_stretches_follow_one_another():
+    assert stretches(torch.tensor([4, 0, 9]), torch.tensor([3, 0, 2])).tolist() == [4, 5, 6, 9, 10]
