@@ -1,6 +1,7 @@
 """Fits of several processes, which are real ones here, against that of one process that has all rows."""
 
 import os
+import pickle
 import signal
 
 import numpy as np
@@ -14,40 +15,88 @@ from parametric_umap import ParametricUMAP
 from parametric_umap.distributed import neighbors as neighbors_module
 from parametric_umap.distributed.group import Group
 from parametric_umap.distributed.shares import owners, stretches
+from parametric_umap.distributed.training import TrainingTogether
 from parametric_umap.metrics import neighborhood_recall, trustworthiness
 
-X, y = load_digits(return_X_y=True)
-X = X.astype(np.float32)
+X = load_digits().data
+X = (X + np.random.default_rng(1).normal(scale=0.05, size=X.shape)).astype(np.float32)  # no two are as far from a third
 QUICK = {"n_epochs": 2, "batches_per_epoch": 5, "init_epochs": 2}
 
 
-def fit_share(rank, bounds, how, rows=None, near=None):
+def fit_share(rank, bounds, rows=X, **how):
     """What a process has after a fit of its rows."""
-    if near is not None:  # search few cells of many, as with more rows
-        neighbors_module.EXACT_ROWS, neighbors_module.AROUND = 0, near
-    own = (X if rows is None else rows)[bounds[rank] : bounds[rank + 1]]
-    umap = ParametricUMAP(distributed=True, n_jobs=1, **how).fit(own)
+    own = rows[bounds[rank] : bounds[rank + 1]]
+    umap = ParametricUMAP(distributed=True, n_jobs=1, random_state=0, **how).fit(own)
     return {
         "graph": umap.graph_,
         "embedding": umap.embedding_,
-        "of_others": umap.transform(X[:40] if rows is None else rows[:40]),
+        "of_others": umap.transform(rows[:40]),
         "losses": umap.loss_curve_,
         "n_samples": umap.n_samples_seen_,
         "weights": torch.cat([value.flatten() for value in umap.encoder_.state_dict().values()]).numpy(),
-        "again": np.array_equal(umap.transform(own) if len(own) else umap.embedding_, umap.embedding_),
+        "again": np.array_equal(umap.transform(own), umap.embedding_) if len(own) else len(umap.embedding_) == 0,
     }
 
 
+def fits_of_two(rank):
+    """A fit; one that searches few cells of many, as with more rows; and what is refused."""
+    results = {"whole": fit_share(rank, [0, 1400, 1797])}
+    neighbors_module.EXACT_ROWS, neighbors_module.AROUND = 0, 3
+    results["near"] = fit_share(rank, [0, 3500, 6000], many_rows(), **QUICK)
+    results["refused"] = refusals(rank)
+    return results
+
+
+def many_rows():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(6000, 3)) @ rng.normal(size=(3, 12)) + 0.1 * rng.normal(size=(6000, 12))
+    return rows.astype(np.float32)
+
+
+def refusals(rank):
+    rows = X[:100].copy()
+    rows[3, 3] = np.nan if rank == 1 else 0
+    umap, errors = ParametricUMAP(distributed=True, **QUICK), []
+    for given, how in ((rows, {}), (X[:100, : 60 + rank], {}), (X[:100], {"densmap": True}), (X[:rank], {})):
+        try:
+            umap.set_params(densmap=False).set_params(**how).fit(given)
+        except ValueError as error:
+            errors.append(str(error))
+    return errors, hasattr(umap, "encoder_")
+
+
+def fits_of_three(rank, folder):
+    """Two fits of the same few rows, of which the first process has none; then the second process dies in one."""
+    for number in range(2):
+        result = fit_share(rank, [0, 0, 3, 300], **QUICK)
+        (folder / f"{number} {rank}").write_bytes(pickle.dumps(result))
+    run_epoch = TrainingTogether.run_epoch
+
+    def dies(self):
+        if rank == 1 and self.epoch == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return run_epoch(self)
+
+    TrainingTogether.run_epoch = dies
+    return fit_share(rank, [0, 100, 200, 300])
+
+
 def whole(results, name):
-    assert not any(isinstance(result, str) for result in results), next(r for r in results if isinstance(r, str))
     parts = [result[name] for result in results]
     return sp.vstack(parts).tocsr() if sp.issparse(parts[0]) else np.concatenate(parts)
 
 
 @pytest.fixture(scope="module")
-def two():
+def of_two():
+    results = run_together(fits_of_two, 2)
+    assert not any(isinstance(result, str) for result in results), next(r for r in results if isinstance(r, str))
+    return results
+
+
+@pytest.fixture(scope="module")
+def two(of_two):
     """Processes with 1,400 and 397 rows."""
-    return run_together(fit_share, 2, [0, 1400, 1797], {"random_state": 0})
+    return [result["whole"] for result in of_two]
 
 
 @pytest.fixture(scope="module")
@@ -80,42 +129,15 @@ def test_two_processes_learn_as_well_as_one(two, alone):
     assert neighborhood_recall(X, together) > neighborhood_recall(X, alone.embedding_) - 0.015
 
 
-def test_processes_may_have_few_rows_or_none_and_repeat_their_bits():
-    how = {"random_state": 0, **QUICK}
-    first, second = (run_together(fit_share, 3, [0, 0, 3, 300], how) for _ in range(2))
-    assert [len(result["embedding"]) for result in first] == [0, 3, 297]
-    for one, other in zip(first, second, strict=True):
-        np.testing.assert_array_equal(one["weights"], other["weights"])
-    umap = ParametricUMAP(**how).fit(X[:300])
-    assert abs(whole(first, "graph") - umap.graph_).max() < 1e-5
-
-
-def test_many_cells_are_searched_near_by_only():
-    rng = np.random.default_rng(0)
-    rows = (rng.normal(size=(6000, 3)) @ rng.normal(size=(3, 12)) + 0.1 * rng.normal(size=(6000, 12))).astype(
-        np.float32
-    )
-    results = run_together(fit_share, 2, [0, 3500, 6000], {"random_state": 0, **QUICK}, rows, 3)
-    graph, expected = whole(results, "graph"), ParametricUMAP(random_state=0, **QUICK).fit(rows).graph_
+def test_many_cells_are_searched_near_by_only(of_two):
+    graph = whole([result["near"] for result in of_two], "graph")
+    expected = ParametricUMAP(random_state=0, **QUICK).fit(many_rows()).graph_
     assert (graph != graph.T).nnz == 0
     assert graph.minimum(expected).sum() / expected.sum() > 0.97
 
 
-def refused(rank):
-    rows = X[:100].copy()
-    rows[3, 3] = np.nan if rank == 1 else 0
-    umap = ParametricUMAP(distributed=True, **QUICK)
-    errors = []
-    for given, how in ((rows, {}), (X[:100, : 60 + rank], {}), (X[:100], {"densmap": True}), (X[:rank], {})):
-        try:
-            umap.set_params(densmap=False).set_params(**how).fit(given)
-        except ValueError as error:
-            errors.append(str(error))
-    return errors, hasattr(umap, "encoder_")
-
-
-def test_what_one_process_refuses_no_other_waits_for():
-    (of_first, fitted), (of_second, _) = run_together(refused, 2)
+def test_what_one_process_refuses_no_other_waits_for(of_two):
+    (of_first, fitted), (of_second, _) = (result["refused"] for result in of_two)
     assert not fitted
     assert "process 1 of 2 refused" in of_first[0] and "NaN" in of_second[0]
     assert "rows of [60, 61] features" in of_first[1] and of_first[1] == of_second[1]
@@ -123,29 +145,20 @@ def test_what_one_process_refuses_no_other_waits_for():
     assert "together have 1 rows" in of_first[3]
 
 
-def die_in_training(rank):
-    from parametric_umap.distributed.training import TrainingTogether
-
-    if rank == 1:
-        run_epoch = TrainingTogether.run_epoch
-
-        def dies(self):
-            if self.epoch == 1:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return run_epoch(self)
-
-        TrainingTogether.run_epoch = dies
-    umap = ParametricUMAP(distributed=True, random_state=0).fit(X[rank::3])
-    return umap
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal")
-def test_a_process_that_dies_ends_the_others_with_its_name():
-    first, second, third = run_together(die_in_training, 3)
-    assert second is None
-    for error in (first, third):
+def test_few_rows_or_none_repeat_their_bits_and_one_that_dies_ends_the_others_with_its_name(tmp_path):
+    ended = run_together(fits_of_three, 3, tmp_path)
+    first, second = ([pickle.loads((tmp_path / f"{n} {rank}").read_bytes()) for rank in range(3)] for n in range(2))
+    assert [len(result["embedding"]) for result in first] == [0, 3, 297]
+    assert all(result["again"] for result in first)
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one["weights"], other["weights"])
+    umap = ParametricUMAP(random_state=0, **QUICK).fit(X[:300])
+    assert abs(whole(first, "graph") - umap.graph_).max() < 1e-5
+    assert ended[1] is None
+    for error in (ended[0], ended[2]):
         assert "RuntimeError" in error and "cannot go on with the fit" in error
-    assert "1" in first.split("cannot go on with the fit")[1]
+    assert "1" in ended[0].split("cannot go on with the fit: ")[1]
 
 
 def test_there_must_be_a_group():

@@ -10,7 +10,7 @@ ANSWER = timedelta(seconds=20)  # that a process has to show that it is alive, o
 
 
 class Group:
-    """All processes of the initialized process group.
+    """All processes of the initialized process group. Tensors may be on any device, and so are the answers to them.
 
     Attributes
     ----------
@@ -51,17 +51,15 @@ class Group:
         sizes = self._sizes(torch.full((self.size,), len(tensor)))
         padded = tensor.new_zeros((max(sizes), *tensor.shape[1:]))
         padded[: len(tensor)] = tensor
-        gathered = [torch.empty_like(padded) for _ in range(self.size)]
-        with self._told():
-            dist.all_gather(gathered, padded)
-        return [part[:size] for part, size in zip(gathered, sizes, strict=True)]
+        return [part[:size] for part, size in zip(self.gather_alike(padded), sizes, strict=True)]
 
     def gather_alike(self, tensor):
         """Give every process the tensors of all, which have the same shape: one of shape (size, *shape)."""
-        gathered = tensor.new_empty((self.size, *tensor.shape))
+        sent = tensor.to(self.device).contiguous()
+        gathered = sent.new_empty((self.size, *tensor.shape))
         with self._told():
-            dist.all_gather(list(gathered.unbind()), tensor.contiguous())
-        return gathered
+            dist.all_gather(list(gathered.unbind()), sent)
+        return gathered.to(tensor.device)
 
     def exchange(self, tensor, counts):
         """Send a part of a tensor to every process.
@@ -81,16 +79,18 @@ class Group:
             The lengths of these parts.
         """
         coming = self._sizes(torch.as_tensor(counts))
-        received = tensor.new_empty((sum(coming), *tensor.shape[1:]))
+        sent = tensor.to(self.device).contiguous()
+        received = sent.new_empty((sum(coming), *tensor.shape[1:]))
         with self._told():
-            dist.all_to_all_single(received, tensor.contiguous(), coming, list(counts))
-        return received, coming
+            dist.all_to_all_single(received, sent, coming, list(counts))
+        return received.to(tensor.device), coming
 
     def sum(self, tensor):
         """Replace a tensor, in place, by the sum of all processes' tensors."""
+        sent = tensor.to(self.device)
         with self._told():
-            dist.all_reduce(tensor)
-        return tensor
+            dist.all_reduce(sent)
+        return tensor.copy_(sent) if sent is not tensor else tensor
 
     def of_first(self, value):
         """Take the first process's value of anything that pickles."""

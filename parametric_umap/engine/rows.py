@@ -8,6 +8,7 @@ import scipy.sparse as sp
 import torch
 
 from ..containers import as_tensor, device_of, to_tensor
+from ..room import available_bytes
 from ..threads import allotted_threads, limited_threads
 from .staging import Staging, copy_into
 
@@ -34,7 +35,7 @@ def as_rows(X, prepare, device):
     -------
     rows : Tensor or HostRows
         ``rows.index_select(0, index)`` gives the prepared rows of an index tensor; dense, float32 and on the device.
-        Rows stay as they are where they are sparse and wide, or would take more than half of a GPU's free memory.
+        Rows stay as they are where they are sparse and wide, or would take more than half of the device's free memory.
     """
     width = prepare(to_tensor(X[:1], device)).shape[1]
     if (sp.issparse(X) and width > DENSE_WIDTH) or 4 * X.shape[0] * width > _room(device):
@@ -70,7 +71,7 @@ def placed_rows(X, device):
 
 
 def _room(device):
-    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else np.inf
+    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else available_bytes() / 2
 
 
 def chunks_on(X, device):
