@@ -29,16 +29,17 @@ class Problem:
     ----------
     rows : {ndarray, csr_matrix, csr_array, Tensor} of shape (n_samples, n_features)
         The rows; on the device, if it takes them.
-    neighbors : Neighbors
-        Of every row.
+    neighbors : Neighbors or None
+        Of every row; None if this process does not have those of all.
     graph : Graph
         Their fuzzy simplicial set.
     positions : Tensor of shape (n_samples, n_components + n_guides), float32, or None
         What the encoder learns first; after their coordinates on the map those of the guides.
     gap : float
         How far a row lies from its nearest neighbour, in each feature that the network takes.
-    init_embedding : Tensor of shape (n_samples, n_components), float32
-        The positions on the map; without, where the encoder puts the rows before it learns.
+    init_embedding : Tensor of shape (n_samples, n_components), float32, or None
+        The positions on the map; without, where the encoder puts the rows before it learns. None if this process does
+        not have those of all.
     landmarks : ndarray of shape (n_samples, n_components), float32, or None
         Where rows should lie, NaN where they are free.
     reference_distance : float
@@ -54,11 +55,11 @@ class Problem:
     """
 
     rows: Any
-    neighbors: Neighbors
+    neighbors: Neighbors | None
     graph: Graph
     positions: torch.Tensor | None
     gap: float
-    init_embedding: torch.Tensor
+    init_embedding: torch.Tensor | None
     landmarks: FloatArray | None
     reference_distance: float
     seed: int
@@ -78,6 +79,7 @@ class Problem:
     @cached_property
     def log_radii(self) -> NDArray[np.float64]:
         """The local radii of the rows, of shape (n_samples,); only densMAP and `output_dens` ask for them."""
+        assert self.neighbors is not None  # several processes have no densities
         return log_radii(self.graph.to_scipy(), *self.neighbors.numpy())
 
 

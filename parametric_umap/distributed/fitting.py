@@ -6,6 +6,7 @@ and then takes the first one's: the encoder, its positions, and the first phase.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from .neighbors import cells_for_all, find_neighbors_together
 SAMPLE_ROWS = 50_000  # of all processes, in each of them
 
 
-def fit_map_together(data: FitData, parameters, progress: Progress) -> FittedMap:
+def fit_map_together(data: FitData, parameters: Any, progress: Progress) -> FittedMap:
     """Fit a map of the rows of all processes.
 
     Parameters
