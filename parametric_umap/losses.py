@@ -7,6 +7,7 @@ same 0.001 into its gradient), and loss and gradient belong together everywhere.
 
 import math
 from functools import cache
+from types import ModuleType
 from warnings import warn
 
 import numpy as np
@@ -269,8 +270,19 @@ class EdgeCrossEntropy:
         return max(1, len(z) // self.n_columns)
 
 
-def kernels_for(z, weights):
-    """The module of kernels that find the forces of such a batch, or None, where torch does."""
+def kernels_for(z: torch.Tensor, weights: torch.Tensor) -> ModuleType | None:
+    """Choose what finds the forces of a batch.
+
+    Parameters
+    ----------
+    z, weights : Tensor
+        As `EdgeCrossEntropy.value_and_gradient` takes them.
+
+    Returns
+    -------
+    kernels : module or None
+        That of the Triton kernels, where they are for such a batch; None, where torch does it.
+    """
     kernels = _kernels_on(z.device) if z.device.type == "cuda" and z.dtype == torch.float32 else None
     return kernels if kernels is not None and kernels.can_compute(z, weights) else None
 
