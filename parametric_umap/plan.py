@@ -9,9 +9,19 @@ import torch
 from . import defaults
 from .checkpoint import Checkpoint, fingerprint
 from .decoder import has_decoder, new_decoder
-from .distributed.training import TrainingTogether, main_embedding_together
 from .encoder import MAX_AXES, Encoder, new_encoder, parts
-from .engine import SAMPLERS, MainEmbedding, SpectralInit, Training, WholeSampler, as_rows, body_precision, feature_gap
+from .engine import (
+    SAMPLERS,
+    MainEmbedding,
+    SpectralInit,
+    Training,
+    TrainingTogether,
+    WholeSampler,
+    as_rows,
+    body_precision,
+    feature_gap,
+    main_embedding_together,
+)
 from .graph import Graph, fuzzy_graph
 from .initialization import checked_positions, starting_positions
 from .losses import EdgeCrossEntropy, find_ab_params

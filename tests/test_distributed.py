@@ -15,7 +15,7 @@ from parametric_umap import ParametricUMAP
 from parametric_umap.distributed import neighbors as neighbors_module
 from parametric_umap.distributed.group import Group
 from parametric_umap.distributed.shares import owners, stretches
-from parametric_umap.distributed.training import TrainingTogether
+from parametric_umap.engine import TrainingTogether
 from parametric_umap.metrics import neighborhood_recall, trustworthiness
 
 X = load_digits().data

@@ -4,6 +4,7 @@ from .devices import body_precision, device_or_cpu, new_generator, resolve_devic
 from .phases import MainEmbedding, SpectralInit, Term
 from .rows import as_rows, chunks_on, embed, feature_gap, placed_rows
 from .sampler import SAMPLERS, EdgeSampler, NeighborhoodSampler, WholeSampler
+from .together import TrainingTogether, main_embedding_together
 from .torch_settings import torch_settings
 from .training import Training, train, training_mode
 
@@ -15,6 +16,7 @@ __all__ = [
     "SpectralInit",
     "Term",
     "Training",
+    "TrainingTogether",
     "WholeSampler",
     "as_rows",
     "body_precision",
@@ -22,6 +24,7 @@ __all__ = [
     "device_or_cpu",
     "embed",
     "feature_gap",
+    "main_embedding_together",
     "new_generator",
     "placed_rows",
     "resolve_device",

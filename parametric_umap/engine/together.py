@@ -2,8 +2,9 @@
 
 import torch
 
-from ..engine import MainEmbedding, Training
 from ..losses import same_group
+from .phases import MainEmbedding
+from .training import Training
 
 
 class SharedLoss:
