@@ -17,6 +17,7 @@ from parametric_umap.distributed.group import Group
 from parametric_umap.distributed.shares import owners, stretches
 from parametric_umap.engine import TrainingTogether
 from parametric_umap.metrics import neighborhood_recall, trustworthiness
+from parametric_umap.progress import Progress
 
 X = load_digits().data
 X = (X + np.random.default_rng(1).normal(scale=0.05, size=X.shape)).astype(np.float32)  # no two are as far from a third
@@ -44,7 +45,22 @@ def fits_of_two(rank):
     neighbors_module.EXACT_ROWS, neighbors_module.AROUND = 0, 3
     results["near"] = fit_share(rank, [0, 3500, 6000], many_rows(), **QUICK)
     results["refused"] = refusals(rank)
+    results["stopped"] = stopped_by_the_second(rank)
     return results
+
+
+def stopped_by_the_second(rank):
+    """How many epochs each phase has, if a callback of one process ends it after the first."""
+    epoch_of = Progress.epoch
+
+    def epoch(self, phase, epoch, loss):
+        epoch_of(self, phase, epoch, loss)
+        return rank == 1 and epoch == 2
+
+    Progress.epoch = epoch
+    how = {**QUICK, "n_epochs": 4, "init_epochs": 4}
+    losses = fit_share(rank, [0, 150, 300], **how)["losses"]
+    return {name: len(curve) for name, curve in losses.items()}
 
 
 def many_rows():
@@ -143,6 +159,10 @@ def test_what_one_process_refuses_no_other_waits_for(of_two):
     assert "rows of [60, 61] features" in of_first[1] and of_first[1] == of_second[1]
     assert "densmap=True" in of_first[2]
     assert "together have 1 rows" in of_first[3]
+
+
+def test_a_callback_of_one_process_ends_the_phase_of_all(of_two):
+    assert [result["stopped"] for result in of_two] == 2 * [{"spectral_init": 2, "main_embedding": 2}]
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal")

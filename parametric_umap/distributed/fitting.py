@@ -108,7 +108,7 @@ def fit_map_together(data: FitData, parameters: Any, progress: Progress) -> Fitt
                 device_=runtime.device,
             )
 
-        run_phase(training, training.phases[-1], progress, lambda: fitted_now().attributes())
+        run_phase(group, training, training.phases[-1], progress, lambda: fitted_now().attributes())
         progress.stage("embedding")
         return fitted_now()
 
@@ -175,17 +175,22 @@ def learn_positions(group, plan, sampled, problem, encoder, progress, runtime):
         positions = plan.find_positions(sampled, sampled.rows, graph, runtime)
         alone = replace(problem, rows=sampled.rows, graph=graph, positions=positions, group=None, n_of_all=None)
         _, training = plan.make_training(alone, encoder, runtime)
-        run_phase(training, training.phases[0], progress, dict)
+        run_phase(group, training, training.phases[0], progress, dict)
         losses = training.losses
     encoder.load_state_dict(group.of_first(encoder.state_dict()))
     return losses
 
 
-def run_phase(training, phase, progress, attributes):
-    """Train through a phase, and tell of it."""
+def run_phase(group, training, phase, progress, attributes):
+    """Train through a phase, and tell of it; it ends where a callback of any process wants it to."""
+
+    def on_epoch(phase, epoch, loss):
+        wants_to_stop = progress.epoch(phase, epoch, loss)
+        return bool(group.sum(torch.tensor([1 if wants_to_stop else 0])))
+
     detail = f"{phase.n_epochs} epochs of {phase.batches_per_epoch} batches"
     with progress.phase(phase, detail, attributes):
-        training.run(phase, progress.epoch)
+        training.run(phase, on_epoch)
 
 
 def mapped(encoder, X, device):
