@@ -176,9 +176,8 @@ def test_few_rows_or_none_repeat_their_bits_and_one_that_dies_ends_the_others_wi
     umap = ParametricUMAP(random_state=0, **QUICK).fit(X[:300])
     assert abs(whole(first, "graph") - umap.graph_).max() < 1e-5
     assert ended[1] is None
-    for error in (ended[0], ended[2]):
-        assert "RuntimeError" in error and "cannot go on with the fit" in error
-    assert "1" in ended[0].split("cannot go on with the fit: ")[1]
+    for rank in (0, 2):
+        assert f"process {rank} of 3 cannot go on with the fit: process 1 does not answer." in ended[rank]
 
 
 def test_there_must_be_a_group():

@@ -1,12 +1,12 @@
 """The processes that fit together: what they send each other, and what becomes of them if one dies."""
 
+import time
 from contextlib import contextmanager
-from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
-ANSWER = timedelta(seconds=20)  # that a process has to show that it is alive, once something has failed
+SECONDS_TO_ANSWER = 5  # once something has failed
 
 
 class Group:
@@ -32,6 +32,7 @@ class Group:
                 "torch.distributed.init_process_group before fit."
             )
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self.store = dist.distributed_c10d._get_default_store()  # it stays when the group is closed
         on_gpu = "nccl" in dist.get_backend()
         self.device = torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
 
@@ -136,14 +137,24 @@ class Group:
         except RuntimeError as error:
             raise RuntimeError(
                 f"process {self.rank} of {self.size} cannot go on with the fit: {self._missing()}. "
-                "The others end, too; start all of them again."
+                "The group of processes is closed; start all of them again."
             ) from error
 
     def _missing(self):
-        if self.device.type == "cuda":
-            return "another one has died or stalled"
+        """Which processes do not answer. The group is closed, so that those that wait in it do."""
         try:
-            dist.monitored_barrier(timeout=ANSWER, wait_all_ranks=True)
-        except RuntimeError as error:
-            return str(error).strip().splitlines()[-1]
-        return "another one has failed"
+            self.store.set(_name_of(self.rank), "")
+            if dist.is_initialized():
+                dist.destroy_process_group()
+            silent, until = set(range(self.size)), time.monotonic() + SECONDS_TO_ANSWER
+            while silent and time.monotonic() < until:
+                silent = {rank for rank in silent if not self.store.check([_name_of(rank)])}
+                time.sleep(0.05)
+        except RuntimeError:  # of a store whose process has died
+            return "the process that keeps the group's store does not answer"
+        names = ", ".join(map(str, sorted(silent)))
+        return f"process {names} does not answer" if silent else "a message between processes was lost"
+
+
+def _name_of(rank):
+    return f"parametric_umap: process {rank} has seen an error"
