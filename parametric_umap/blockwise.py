@@ -78,11 +78,7 @@ def rows_in_a_file(X: Any) -> Iterator[Any]:
                 f"{Path(folder).parent}: {error}; set TMPDIR to a folder with more room."
             ) from error
         rows = np.memmap(file, dtype=dtype, mode="r", shape=X.shape) if 0 not in X.shape else np.empty(X.shape, dtype)
-        if names is not None:
-            import pandas as pd  # a data frame of Dask's is made of its
-
-            rows = pd.DataFrame(rows, columns=names, copy=False)
-        yield rows
+        yield _named(rows, names)
 
 
 def blocks_of(X: Any) -> Iterator[Any]:
@@ -139,13 +135,16 @@ def by_blocks(function: Callable[[Any], FloatArray], X: Any, *, n_columns: int |
 
 
 def _of_block(function, names, of_none, block):
-    if not len(block):
-        return of_none
+    return function(_named(block, names)) if len(block) else of_none
+
+
+def _named(rows, names):
+    """Rows with the names of their features, if they have any."""
     if names is None:
-        return function(block)
+        return rows
     import pandas as pd  # a data frame of Dask's is made of its
 
-    return function(pd.DataFrame(block, columns=names, copy=False))
+    return pd.DataFrame(rows, columns=names, copy=False)
 
 
 def in_blocks_of(X: Any, result: FloatArray) -> Any:

@@ -61,7 +61,8 @@ def fit_map_together(data: FitData, parameters: Any, progress: Progress) -> Fitt
     plan = Plan(parameters, possible_n_neighbors(parameters.n_neighbors, n_rows, stacklevel=6))
     base_seed = group.of_first(plan.runtime(data.rows).base_seed)
     with plan.runtime(data.rows, base_seed) as runtime:
-        sampled = replace(data, rows=sample.numpy(), mapped=sample.numpy(), references=reference_rows(sample.numpy()))
+        kept = {"references": reference_rows(sample.numpy()), "n_samples_seen": n_rows}
+        sampled = replace(data, rows=sample.numpy(), **kept)
         encoder = group.of_first(plan.make_encoder(sampled.rows, runtime))
         progress.stage("neighbors", f"{plan.n_neighbors} of each of {n_rows} rows of {group.size} processes")
         cells = cells_for_all(group, sample, n_rows, plan.n_neighbors, runtime.seed("stages"))
@@ -88,29 +89,18 @@ def fit_map_together(data: FitData, parameters: Any, progress: Progress) -> Fitt
             n_of_all=n_rows,
         )
         first_losses = learn_positions(group, plan, sampled, problem, encoder, progress, runtime)
-        init_embedding = mapped(encoder, data.mapped, runtime.device)
-        _, training = plan.make_training(problem, encoder, runtime)
+        init_embedding = embed(*parts(encoder.eval()), data.mapped, runtime.device)
+        problem = replace(problem, init_embedding=init_embedding)
+        model, training = plan.make_training(problem, encoder, runtime)
         training.losses |= first_losses
         of_given = graph_as_given(group, share, graph, places, callers)
 
-        def fitted_now():
-            return FittedMap(
-                encoder_=encoder.eval(),
-                embedding_=mapped(encoder, data.mapped, runtime.device),
-                graph_=of_given,
-                init_embedding_=init_embedding,
-                a_=plan.a,
-                b_=plan.b,
-                loss_curve_={name: np.array(values, dtype=np.float64) for name, values in training.losses.items()},
-                reference_rows_=sampled.references,
-                reference_distance_=problem.reference_distance,
-                n_samples_seen_=n_rows,
-                device_=runtime.device,
-            )
+        def fitted(copied=False):
+            return replace(FittedMap.of(sampled, problem, model, training, plan, copied=copied), graph_=of_given)
 
-        run_phase(group, training, training.phases[-1], progress, lambda: fitted_now().attributes())
+        run_phase(group, training, training.phases[-1], progress, lambda: fitted(copied=True).attributes())
         progress.stage("embedding")
-        return fitted_now()
+        return fitted()
 
 
 def check_possible(parameters, data):
@@ -191,12 +181,3 @@ def run_phase(group, training, phase, progress, attributes):
     detail = f"{phase.n_epochs} epochs of {phase.batches_per_epoch} batches"
     with progress.phase(phase, detail, attributes):
         training.run(phase, on_epoch)
-
-
-def mapped(encoder, X, device):
-    """Where the encoder puts rows, of which there may be none."""
-    prepare, network = parts(encoder.eval())
-    if not len(X):
-        n_components = network(prepare(torch.zeros((1, X.shape[1])))).shape[1]
-        return np.empty((0, n_components), dtype=np.float32)
-    return embed(prepare, network, X, device).numpy()

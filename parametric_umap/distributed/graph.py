@@ -8,7 +8,7 @@ import torch
 
 from ..graph import Graph, directed_memberships, joined
 from ..neighbors import Neighbors
-from .shares import answers, stretches
+from .shares import answers, sent_to, stretches
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +68,7 @@ def graph_together(group, share, indices, distances, *, local_connectivity, set_
     kept = held > 0
     heads, ends, forward = own.expand_as(indices)[kept], indices[kept], held[kept]
     # Who owns the other end is told of the edge.
-    owner = torch.searchsorted(share.starts, ends, right=True) - 1
-    order = owner.argsort(stable=True)
-    counts = torch.bincount(owner, minlength=group.size).tolist()
-    there, here, backward = (group.exchange(part[order], counts)[0] for part in (heads, ends, forward))
+    there, here, backward = sent_to(group, share.owner_of(ends), heads, ends, forward)
     return _joined_rows(
         torch.cat([heads, here]) - first,
         torch.cat([ends, there]),
@@ -118,7 +115,7 @@ def graph_around(group, share, graph):
     first, n_own = share.starts[group.rank], len(share.rows)
     others = graph.ends.unique()
     others = others[(others < first) | (others >= first + n_own)]
-    owner = torch.searchsorted(share.starts, others, right=True) - 1
+    owner = share.owner_of(others)
 
     def edges(asked):
         return graph.of_rows(asked - first)
@@ -168,15 +165,10 @@ def graph_as_given(group, share, graph, places, callers):
     """
     by_place = places.argsort()
     columns = callers[by_place[torch.searchsorted(places[by_place], graph.ends)]]
-    giver = torch.searchsorted(share.given, share.callers, right=True) - 1
-    order = giver.argsort(stable=True)
-    counts = torch.bincount(giver, minlength=group.size).tolist()
-    lengths, (columns, weights) = GraphRows(graph.starts, columns, graph.weights).of_rows(order)
-    sizes = [int(part.sum()) for part in lengths.split(counts)]
-    columns, weights = (group.exchange(part, sizes)[0] for part in (columns, weights))
-    rows = group.exchange(share.callers[order], counts)[0] - share.given[group.rank]
-    lengths = group.exchange(lengths, counts)[0]
-    heads = rows.repeat_interleave(lengths)
+    heads = share.callers.repeat_interleave(graph.degrees)
+    giver = torch.searchsorted(share.given, heads, right=True) - 1
+    heads, columns, weights = sent_to(group, giver, heads, columns, graph.weights)
+    heads = heads - share.given[group.rank]
     shape = int(share.given.diff()[group.rank]), int(share.given[-1])
     given = sp.csr_array((weights.numpy(), (heads.numpy(), columns.numpy())), shape=shape, dtype=np.float32)
     given.sort_indices()

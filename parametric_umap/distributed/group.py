@@ -49,7 +49,7 @@ class Group:
         tensors : list of Tensor
             By process.
         """
-        sizes = self._sizes(torch.full((self.size,), len(tensor)))
+        sizes = self.gather_alike(torch.tensor(len(tensor))).tolist()
         padded = tensor.new_zeros((max(sizes), *tensor.shape[1:]))
         padded[: len(tensor)] = tensor
         return [part[:size] for part, size in zip(self.gather_alike(padded), sizes, strict=True)]
@@ -79,7 +79,11 @@ class Group:
         counts : list of int
             The lengths of these parts.
         """
-        coming = self._sizes(torch.as_tensor(counts))
+        leaving = torch.as_tensor(counts, dtype=torch.int64, device=self.device)
+        coming = torch.empty_like(leaving)
+        with self._told():
+            dist.all_to_all_single(coming, leaving)
+        coming = coming.tolist()
         sent = tensor.to(self.device).contiguous()
         received = sent.new_empty((sum(coming), *tensor.shape[1:]))
         with self._told():
@@ -114,20 +118,11 @@ class Group:
             yield
         except Exception as error:
             refused = error
-        others = (
-            torch.cat(self.gather(torch.tensor([refused is not None], device=self.device))).nonzero()[:, 0].tolist()
-        )
+        others = self.gather_alike(torch.tensor(refused is not None)).nonzero()[:, 0].tolist()
         if refused is not None:
             raise refused
         if others:
             raise ValueError(f"process {others[0]} of {self.size} refused what it was given; its own error says why.")
-
-    def _sizes(self, counts):
-        counts = counts.to(self.device, torch.int64)
-        coming = torch.empty_like(counts)
-        with self._told():
-            dist.all_to_all_single(coming, counts)
-        return coming.tolist()
 
     @contextmanager
     def _told(self):

@@ -11,8 +11,15 @@ import torch
 
 from ..moments import middle
 from ..neighbors.cells import AROUND, PER_CELL, Centres, centres_of, gaps_to, in_cells, nearest_cell
-from ..neighbors.exact import exact_euclidean, nearest_of
-from ..neighbors.partitioned import RECALL, SAMPLE, SLACK, axes_that_keep_neighbors, nearest_points_of
+from ..neighbors.exact import nearest_of
+from ..neighbors.partitioned import (
+    RECALL,
+    SAMPLE,
+    SLACK,
+    axes_that_keep_neighbors,
+    neighbors_in_cells,
+    probes_to_find,
+)
 from .shares import answers, shared_out, stretches
 
 CELLS_OF_EACH = 8  # at least for every process
@@ -99,10 +106,14 @@ def find_neighbors_together(group, X, cells, sample, n_neighbors):
     share = shared_out(group, X, nearest_cell(cells.points(X), cells.centres), n_cells)
     known = _true_neighbors(group, share, cells, sample[:: -(-len(sample) // SAMPLE)], n_neighbors)
     n_rows = int(share.starts[-1])
-    n_probes = n_cells if n_rows <= EXACT_ROWS else _likely_probes(cells, known)
+    n_probes = n_cells
+    if n_rows > EXACT_ROWS:
+        are_all = torch.ones_like(known.cell, dtype=torch.bool)
+        n_probes = probes_to_find(cells.centres.of_cells, cells.points(known.queries), known.cell, are_all)
     while True:
         rows, local, places = _with_near_cells(group, share, cells, n_probes)
-        indices, distances = _searched(rows, local, len(share.rows), n_probes, n_neighbors)
+        n_own_cells = int(torch.searchsorted(local.starts, len(share.rows)))
+        indices, distances = neighbors_in_cells(rows, local, n_probes, n_neighbors, n_own_cells)
         if n_probes >= n_cells or _recall(group, known, distances) >= RECALL - SLACK:
             return share, places[indices], distances
         n_probes = min(2 * n_probes, n_cells)
@@ -147,12 +158,6 @@ def _true_neighbors(group, share, cells, queries, n_neighbors):
     return Known(queries, own, found[:, :, 1].long(), found[:, -1:, 0].float())
 
 
-def _likely_probes(cells, known):
-    gaps = gaps_to(cells.centres.of_cells, cells.points(known.queries))
-    ranks = torch.searchsorted(gaps.sort(dim=1).values, gaps).gather(1, known.cell).flatten().sort().values
-    return 1 + int(ranks[min(len(ranks) - 1, round(RECALL * len(ranks)))])
-
-
 def _with_near_cells(group, share, cells, n_probes):
     """The rows of this process, behind them those of all other cells that are near to its own, and their places."""
     own, centres = share.cell.unique(), cells.centres.of_cells
@@ -178,21 +183,6 @@ def _with_near_cells(group, share, cells, n_probes):
     rows = torch.cat([share.rows, rows])
     local = in_cells(cells.points(rows), number, centres[torch.cat([own, wanted])])  # they are in this order already
     return rows, local, torch.cat([share.starts[group.rank] + torch.arange(len(share.rows)), places])
-
-
-def _searched(rows, local, n_own, n_probes, n_neighbors):
-    """The neighbours of the first rows among all of them."""
-    nearest = nearest_points_of(local, n_probes, n_neighbors, int(torch.searchsorted(local.starts, n_own)))
-    own = torch.arange(n_own)
-    found = [
-        nearest_of(rows, some, torch.cat([some[:, None], near.clamp(min=0)], dim=1), n_neighbors)
-        for some, near in zip(own.split(2**16), nearest.split(2**16), strict=True)
-    ]
-    indices, distances = (torch.cat(part) for part in zip(*found, strict=True))
-    short = own[(nearest < 0).any(dim=1)]
-    if len(short):
-        indices[short], distances[short] = exact_euclidean(rows, n_neighbors, short)
-    return indices, distances
 
 
 def _recall(group, known, distances):

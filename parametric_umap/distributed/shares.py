@@ -34,6 +34,10 @@ class Share(NamedTuple):
     starts: torch.Tensor
     given: torch.Tensor
 
+    def owner_of(self, places):
+        """The processes that own the rows at some places."""
+        return torch.searchsorted(self.starts, places, right=True) - 1
+
 
 def shared_out(group, X, cell, n_cells):
     """Send every row to the owner of its cell.
@@ -59,16 +63,13 @@ def shared_out(group, X, cell, n_cells):
     ValueError
         If fewer cells than processes have rows.
     """
-    given = _starts(torch.stack(group.gather(torch.tensor([len(X)], device=group.device)))[:, 0])
+    given = _starts(group.gather_alike(torch.tensor(len(X))))
     sizes = group.sum(torch.bincount(cell, minlength=n_cells))
     owner = owners(sizes, group.size)
-    of_rows = owner[cell]
-    order = of_rows.argsort(stable=True)
-    counts = torch.bincount(of_rows, minlength=group.size).tolist()
     callers = given[group.rank] + torch.arange(len(X), device=X.device)
-    rows, callers, cell = (group.exchange(part[order], counts)[0] for part in (X, callers, cell))
+    rows, callers, cell = sent_to(group, owner[cell], X, callers, cell)
     order = cell.argsort(stable=True)
-    starts = _starts(torch.stack(group.gather(torch.tensor([len(rows)], device=group.device)))[:, 0])
+    starts = _starts(group.gather_alike(torch.tensor(len(rows))))
     if (starts.diff() == 0).any():
         raise ValueError(f"X has too few rows that differ for {group.size} processes: {int(starts[-1])} in all.")
     return Share(rows[order], callers[order], cell[order], owner, starts, given)
@@ -100,6 +101,27 @@ def owners(sizes, n_owners):
             n_before, n_held, n_left = n_before + size, n_held + 1, n_left - 1
         owner.append(current)
     return torch.tensor(owner, device=sizes.device)
+
+
+def sent_to(group, owner, *tensors):
+    """Send to every process what belongs to it.
+
+    Parameters
+    ----------
+    group : Group
+        All processes.
+    owner : Tensor of shape (n,), int64
+        To which process.
+    *tensors : Tensor of shape (n, ...)
+        What.
+
+    Returns
+    -------
+    received : list of Tensor of shape (n_received, ...)
+        The same of what others sent here.
+    """
+    order, counts = owner.argsort(stable=True), torch.bincount(owner, minlength=group.size).tolist()
+    return [group.exchange(tensor[order], counts)[0] for tensor in tensors]
 
 
 def answers(group, asked, owner, answer):

@@ -113,7 +113,7 @@ def _as_it_is(rows):
 def _chunks(X, device):
     n_bytes, width = (CHUNK_BYTES, 8) if device.type == "cpu" else (CHUNK_BYTES_ON_A_DEVICE, X.dtype.itemsize)
     n_rows = max(256, n_bytes // (width * X.shape[1]))
-    return [slice(start, start + n_rows) for start in range(0, X.shape[0], n_rows)]
+    return [slice(start, start + n_rows) for start in range(0, max(1, X.shape[0]), n_rows)]  # one of no rows, too
 
 
 class HostRows:

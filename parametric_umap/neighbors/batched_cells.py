@@ -14,14 +14,8 @@ def nearest_in_batches(cells, n_probes, count, n_searched=None):
 
     Parameters
     ----------
-    cells : Cells
-        The points.
-    n_probes : int
-        In how many cells.
-    count : int
-        How many points.
-    n_searched : int or None, default=None
-        The points of so many cells, the first ones, are searched for; None searches for all.
+    cells, n_probes, count, n_searched
+        As in `compiled_cells.nearest_in_cells`.
 
     Returns
     -------

@@ -68,7 +68,7 @@ def partitioned_euclidean(X, n_neighbors, random_state):
     cells = cells_of(points, rng)
     n_probes = _likely_probes(points, cells, sample.rows, near, is_true)
     while _is_cheaper(n_probes, points, X):
-        indices, distances = _search(X, cells, n_probes, n_neighbors)
+        indices, distances = neighbors_in_cells(X, cells, n_probes, n_neighbors)
         if _is_true(distances[sample.rows], sample).float().mean() >= RECALL - SLACK:
             return indices, distances
         n_probes *= 2
@@ -95,7 +95,7 @@ def axes_that_keep_neighbors(X, n_neighbors, rng):
     return _projected(X, _sample(X, n_neighbors, rng), n_neighbors, rng)[3]
 
 
-def n_candidates(n_neighbors):
+def _n_candidates(n_neighbors):
     """How many points are compared again by whole rows, the row itself counted."""
     return n_neighbors + max(8, n_neighbors // 2)
 
@@ -111,7 +111,7 @@ def _projected(X, sample, n_neighbors, rng):
 
     Then the neighbours of the sample's rows that are found so, which of them are true ones, and the axes.
     """
-    count = min(n_candidates(n_neighbors), len(X))
+    count = min(_n_candidates(n_neighbors), len(X))
     centre = middle(X)
     axes, held = axes_of(X[drawn(rng, X, enough_rows(X.shape[1]))] - centre)
     n_axes = 1 + int((held < VARIANCE).sum())
@@ -136,7 +136,29 @@ def _likely_probes(points, cells, rows, near, is_true):
     place = torch.empty_like(cells.rows)
     place[cells.rows] = torch.arange(len(place), device=place.device)
     cell = torch.searchsorted(cells.starts, place[near], right=True) - 1
-    gaps = gaps_to(cells.centres, points[rows])
+    return probes_to_find(cells.centres, points[rows], cell, is_true)
+
+
+def probes_to_find(centres, points, cell, is_true):
+    """Say how many of its nearest cells must be searched for a point to find its neighbours.
+
+    Parameters
+    ----------
+    centres : Tensor of shape (n_cells, n_axes), float32
+        Those of the cells.
+    points : Tensor of shape (n_points, n_axes), float32
+        Some points.
+    cell : Tensor of shape (n_points, n_near), int64
+        The cells of the nearest of each.
+    is_true : Tensor of shape (n_points, n_near), bool
+        Which of these are its neighbours; the others are not to be found.
+
+    Returns
+    -------
+    n_probes : int
+        So many hold the share `RECALL` of all.
+    """
+    gaps = gaps_to(centres, points)
     ranks = torch.searchsorted(gaps.sort(dim=1).values, gaps)  # pieces of one cell rank alike
     of_true = ranks.gather(1, cell)[is_true].sort().values
     return 1 + int(of_true[min(len(of_true) - 1, round(RECALL * is_true.numel()))]) if len(of_true) else 1
@@ -146,42 +168,42 @@ def _is_cheaper(n_probes, points, X):
     return n_probes * PER_CELL * (points.shape[1] + SELECTION) < len(X) * (X.shape[1] + SELECTION)
 
 
-def _search(X, cells, n_probes, n_neighbors):
-    """The neighbours of every row among the points found in its nearest cells."""
-    nearest = nearest_points_of(cells, n_probes, n_neighbors)
-    indices = torch.empty((len(X), n_neighbors), dtype=torch.int64, device=X.device)
-    distances = torch.empty((len(X), n_neighbors), dtype=torch.float32, device=X.device)
-    for rows, near in zip(cells.rows.split(ROWS), nearest.split(ROWS), strict=True):
-        candidates = torch.cat([rows[:, None], cells.rows[near.clamp(min=0)]], dim=1)
-        indices[rows], distances[rows] = nearest_of(X, rows, candidates, n_neighbors)
-    short = cells.rows[(nearest < 0).any(dim=1)]  # of points within reach
-    if len(short):
-        indices[short], distances[short] = exact_euclidean(X, n_neighbors, short)
-    return indices, distances
-
-
-def nearest_points_of(cells, n_probes, n_neighbors, n_searched=None):
-    """Find the candidates for the neighbours of rows.
+def neighbors_in_cells(X, cells, n_probes, n_neighbors, n_searched=None):
+    """Find the neighbours of rows among the points in their nearest cells.
 
     Parameters
     ----------
+    X : Tensor of shape (n_samples, n_features), float32
+        All rows.
     cells : Cells
         Their points.
     n_probes : int
-        In how many cells they are looked for.
+        In how many cells neighbours are looked for.
     n_neighbors : int
         Number of neighbours, the row itself counted.
     n_searched : int or None, default=None
-        The points of so many cells, the first ones, are searched for; None searches for all.
+        The rows of so many cells, the first ones, are searched for, which are then the first rows of `X`; None searches
+        for all.
 
     Returns
     -------
-    nearest : Tensor of shape (n_searched_for, n_candidates - 1), int32
-        Places of the nearest points; -1 where there are too few.
+    indices : Tensor of shape (n_searched_for, n_neighbors), int64
+        Neighbours by rising distance, the row itself first.
+    distances : Tensor of shape (n_searched_for, n_neighbors), float32
+        Their distances.
     """
-    count = min(n_candidates(n_neighbors), len(cells.points)) - 1
-    search = _way(cells.points.device)
-    return search(cells, max(n_probes, -(-count // PER_CELL)), count, n_searched)
+    count = min(_n_candidates(n_neighbors), len(X)) - 1
+    nearest = _way(X.device)(cells, max(n_probes, -(-count // PER_CELL)), count, n_searched)
+    searched = cells.rows[: len(nearest)]
+    indices = torch.empty((len(searched), n_neighbors), dtype=torch.int64, device=X.device)
+    distances = torch.empty((len(searched), n_neighbors), dtype=torch.float32, device=X.device)
+    for rows, near in zip(searched.split(ROWS), nearest.split(ROWS), strict=True):
+        candidates = torch.cat([rows[:, None], cells.rows[near.clamp(min=0)]], dim=1)
+        indices[rows], distances[rows] = nearest_of(X, rows, candidates, n_neighbors)
+    short = searched[(nearest < 0).any(dim=1)]  # of points within reach
+    if len(short):
+        indices[short], distances[short] = exact_euclidean(X, n_neighbors, short)
+    return indices, distances
 
 
 def _way(device):
