@@ -22,23 +22,25 @@ class SharedLoss:
         self.loss = loss
         self.group = group
         self.n_columns = max(1, loss.n_columns // group.size)
+        self.n_rows = None  # of a batch of each process, the same in every step
 
     def value_and_gradient(self, z, weights):
         """As that of `EdgeCrossEntropy`: the parts of the loss and of its gradient that are due to these rows."""
         step, size = max(1, len(z) // self.n_columns), weights.shape[1]
         mine = z[::step]
+        if self.n_rows is None:
+            self.n_rows = self.group.gather_alike(torch.tensor(len(z))).tolist()
         # The number of columns differs, since processes have batches of their own sizes.
-        sent = z.new_zeros(2 * self.n_columns + 2, z.shape[1])
+        sent = z.new_zeros(2 * self.n_columns + 1, z.shape[1])
         sent[: len(mine)] = mine
-        sent[-2, 0], sent[-1, 0] = weights.sum(), len(z)
+        sent[-1, 0] = weights.sum()
         received = self.group.gather_alike(sent)
-        counts = [self._n_columns(int(n)) for n in received[:, -1, 0].tolist()]
+        counts = [self._n_columns(n) for n in self.n_rows]
         columns = torch.cat([part[:count] for part, count in zip(received, counts, strict=True)])
         first = sum(counts[: self.group.rank])
         rows, own = same_group(z, step, size)
-        n_rows = int(received[:, -1, 0].sum())
-        attraction, pull = self.loss.attraction(z, weights, received[:, -2, 0].sum())
-        n_pairs = max(1, (n_rows - size) * len(columns))
+        attraction, pull = self.loss.attraction(z, weights, received[:, -1, 0].sum())
+        n_pairs = max(1, (sum(self.n_rows) - size) * len(columns))
         repulsion, push, of_columns = self.loss.repulsion(z, columns, (rows, first + own), n_pairs)
         push[::step] += self.group.sum(of_columns)[first : first + len(mine)]
         return attraction + repulsion, pull.add_(push)
